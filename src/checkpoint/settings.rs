@@ -1,0 +1,65 @@
+//! `execution.checkpointing.*`, each with Flink's meaning and default (`docs/job-toml.md`).
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Whether barriers are aligned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+pub enum CheckpointingMode {
+    /// `EXACTLY_ONCE`: a task waits for the barrier on every input.
+    #[serde(rename = "EXACTLY_ONCE")]
+    ExactlyOnce,
+    /// `AT_LEAST_ONCE`: no input is blocked; rows may be seen twice after a failure.
+    #[serde(rename = "AT_LEAST_ONCE")]
+    AtLeastOnce,
+}
+
+/// What becomes of checkpoints when the job ends (`externalized-checkpoint-retention`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+pub enum Retention {
+    /// Deleted however the job ends.
+    #[serde(rename = "NO_EXTERNALIZED_CHECKPOINTS")]
+    NoExternalized,
+    /// Kept when the job fails.
+    #[serde(rename = "DELETE_ON_CANCELLATION")]
+    DeleteOnCancellation,
+    /// Kept when the job fails or is cancelled.
+    #[serde(rename = "RETAIN_ON_CANCELLATION")]
+    RetainOnCancellation,
+}
+
+/// Where checkpoints are kept (`storage`).
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum CheckpointStorage {
+    /// `jobmanager`: in the job's own memory; lost with the process.
+    JobManager,
+    /// `filesystem`: in `<dir>/<job id>/chk-<n>/`.
+    FileSystem(PathBuf),
+}
+
+/// All options of `execution.checkpointing.*`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckpointSettings {
+    /// `interval`; `None` switches periodic checkpoints off.
+    pub interval: Option<Duration>,
+    /// `mode`
+    pub mode: CheckpointingMode,
+    /// `timeout` of one attempt, savepoints included.
+    pub timeout: Duration,
+    /// `min-pause` between the end of one checkpoint and the next periodic one.
+    pub min_pause: Duration,
+    /// `max-concurrent-checkpoints`
+    pub max_concurrent: usize,
+    /// `tolerable-failed-checkpoints`
+    pub tolerable_failed: usize,
+    /// `num-retained`
+    pub num_retained: usize,
+    /// `externalized-checkpoint-retention`
+    pub retention: Retention,
+    /// `checkpoints-after-tasks-finish`
+    pub after_tasks_finish: bool,
+    /// `storage` and `dir`
+    pub storage: CheckpointStorage,
+    /// `savepoint-dir`: where a savepoint without a directory goes.
+    pub savepoint_dir: Option<PathBuf>,
+}

@@ -1,0 +1,94 @@
+//! What runs: nodes with their factories, edges with their exchanges. The last value that `job` makes and the first that
+//! `runtime` takes.
+
+use super::settings::JobSettings;
+use crate::connector::{Sink, Source};
+use crate::expr::CompiledExpr;
+use crate::operator::{InputIndex, OperatorFactory, OutputPort};
+use crate::types::{OperatorUid, Parallelism};
+use std::sync::Arc;
+
+/// The position of a node in [`JobGraph::nodes`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct NodeIndex(pub usize);
+
+/// A job, ready to run. Nodes are in topological order: an edge leads from a lower index to a higher one.
+#[derive(Debug, Clone)]
+pub struct JobGraph {
+    /// Sources, operators, sinks.
+    pub nodes: Vec<Node>,
+    /// Who sends to whom.
+    pub edges: Vec<Edge>,
+    /// Everything else.
+    pub settings: JobSettings,
+}
+
+/// One logical operator.
+#[derive(Debug, Clone)]
+pub struct Node {
+    /// Under this its state is found again.
+    pub uid: OperatorUid,
+    /// What `info`, `list` and metrics call it: Flink's wording, `GroupAggregate[2]`, `bids[1]`.
+    pub name: String,
+    /// What it does.
+    pub kind: NodeKind,
+    /// How many subtasks it has.
+    pub parallelism: Parallelism,
+}
+
+/// What a node does.
+#[derive(Debug, Clone)]
+pub enum NodeKind {
+    /// Rows come from here. Output 0: rows; output 1: dead letters.
+    Source(SourceNode),
+    /// Rows are changed here.
+    Operator(Arc<dyn OperatorFactory>),
+    /// Rows go out here.
+    Sink(Arc<dyn Sink>),
+}
+
+/// A source, and what its task does to each batch before anything else sees it.
+#[derive(Debug, Clone)]
+pub struct SourceNode {
+    /// The connector.
+    pub source: Arc<dyn Source>,
+    /// The event time of the stream, if it has one.
+    pub watermark: Option<WatermarkSpec>,
+}
+
+/// `WATERMARK FOR ts AS <expression>`.
+#[derive(Debug, Clone)]
+pub struct WatermarkSpec {
+    /// The column `ts`: its position in the source's schema.
+    pub column: usize,
+    /// The expression over the source's columns; its type is that of `ts`. The watermark is its maximum over the rows so far.
+    pub expression: CompiledExpr,
+}
+
+/// From one node's output to another one's input.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Edge {
+    /// The sender.
+    pub from: NodeIndex,
+    /// Which of its outputs.
+    pub port: OutputPort,
+    /// The receiver.
+    pub to: NodeIndex,
+    /// Which of its inputs.
+    pub input: InputIndex,
+    /// Which subtask of the receiver gets which rows.
+    pub exchange: Exchange,
+}
+
+/// Which subtask gets which rows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Exchange {
+    /// Subtask i sends to subtask i: needs equal parallelism. Such an edge is chained if the receiver has no other input.
+    Forward,
+    /// By key group of these columns. Rows of one key keep their order.
+    Hash(Vec<usize>),
+    /// Batches in turn to all subtasks.
+    Rebalance,
+    /// Every batch to every subtask.
+    Broadcast,
+}

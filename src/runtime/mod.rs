@@ -1,0 +1,5 @@
+//! Runs a graph: the job loop, tasks, channels, the aligner, the chain. The only place that spawns tasks and makes channels.
+
+mod handle;
+
+pub use handle::{CheckpointReply, JobCommand, JobHandle, JobStatus, JobView, SavepointRequest, StopRequest};

@@ -1,0 +1,51 @@
+//! Keyed state: what operators keep between rows, scoped to operator × key group × key × namespace, and the backends that hold it.
+//!
+//! An operator registers its states in `open` and works on them through [`KeyedState`], which its task owns. At a barrier the
+//! task calls [`KeyedState::snapshot`]: the short, synchronous part. What it returns is turned into typed record batches and
+//! files while processing goes on. Every state, whatever its kind and backend, leaves and enters as record batches with the
+//! columns of [`StateDescriptor::columns`].
+
+mod backend;
+mod descriptor;
+
+pub use backend::{KeyedSnapshot, KeyedState, RestoredState, StateSnapshot};
+pub use descriptor::{StateDescriptor, StateKind, StateTtl};
+
+use crate::error::RetryHint;
+
+/// The state backend failed, or what was restored does not fit.
+#[derive(Debug, thiserror::Error)]
+pub enum StateError {
+    /// The saved state and the state that is registered differ in a way that cannot be bridged.
+    #[error("state {state}: {message}")]
+    Incompatible {
+        /// `<operator uid>/<state name>`
+        state: String,
+        /// The two types and what can be done.
+        message: String,
+    },
+    /// Files or the embedded store.
+    #[error("state {state}: {source}")]
+    Io {
+        /// The state's name.
+        state: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Arrow refused: a bug, or saved state that was altered.
+    #[error("state: {0}")]
+    Arrow(#[from] arrow::error::ArrowError),
+    /// A rule was broken: a state registered twice, a handle of another operator.
+    #[error("state: {0}")]
+    Invariant(String),
+}
+
+impl StateError {
+    /// Whether a restart can help.
+    pub fn retry_hint(&self) -> RetryHint {
+        match self {
+            Self::Io { .. } => RetryHint::Backoff,
+            Self::Incompatible { .. } | Self::Arrow(_) | Self::Invariant(_) => RetryHint::Never,
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! Every limit in one table, with its unit and its reason.
+
+use super::ByteSize;
+
+/// Rows a batch holds when there is no reason to send it earlier: large enough to spread the cost of a call over the rows,
+/// small enough for the second-level cache.
+pub const BATCH_ROWS: usize = 8_192;
+
+/// Batches a channel between two tasks holds before the sender waits: this bound is the back-pressure.
+pub const CHANNEL_BATCHES: usize = 4;
+
+/// Bytes a file source reads at once.
+pub const READ_CHUNK: ByteSize = ByteSize(1 << 20);
+
+/// Bytes of a file that make one split: small enough that all subtasks of a source have work, large enough that a seek is rare.
+pub const SPLIT_SIZE: ByteSize = ByteSize(32 << 20);
+
+/// Bytes of one record in a text format; a longer one is a bad record, not an allocation.
+pub const RECORD_BYTES: ByteSize = ByteSize(64 << 20);
+
+/// Depth of nested JSON, ROW, ARRAY and MAP types: deeper input is a bad record, deeper types are refused.
+pub const NESTING_DEPTH: usize = 64;
+
+/// Bytes of state that checkpoint storage `jobmanager` keeps for one state (Flink: `MAX_STATE_SIZE`).
+pub const JOBMANAGER_STATE: ByteSize = ByteSize(5 << 20);
+
+/// Checkpoint requests that wait for their turn (Flink: `execution.checkpointing.max-queued`, 1000).
+pub const QUEUED_CHECKPOINT_REQUESTS: usize = 1_000;
+
+/// Checkpoints that the history shows (Flink: `web.checkpoints.history`).
+pub const CHECKPOINT_HISTORY: usize = 10;
+
+/// Bytes of a request's body on the control socket.
+pub const REQUEST_BODY: ByteSize = ByteSize(1 << 20);
+
+/// Bytes of a `job.toml`.
+pub const JOB_FILE: ByteSize = ByteSize(16 << 20);
+
+/// Bytes of a `_metadata` file.
+pub const METADATA_FILE: ByteSize = ByteSize(256 << 20);
