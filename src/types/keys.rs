@@ -234,7 +234,11 @@ mod tests {
         assert_eq!(hashes(&[words.clone()]), LITERALS[1]);
         assert_eq!(hashes(&[numbers, words]), LITERALS[2]);
     }
-    const LITERALS: [[u64; 4]; 3] = [[0; 4], [0; 4], [0; 4]];
+    const LITERALS: [[u64; 4]; 3] = [
+        [0xD843_6DF0_0FD1_AE9A, 0x4CEC_58EF_F65D_8C3A, 0xDFD4_638C_34D8_C66B, 0xC678_6B35_CB5B_170A],
+        [0xDB90_3B91_AA54_3F4F, 0x206A_5348_6372_3DA4, 0x0F22_9744_2CF6_5002, 0xD7D8_188A_B8F2_D1A4],
+        [0x5E26_F913_618F_1457, 0x7344_42CE_9FE1_A382, 0x157C_5649_E4B1_CBE2, 0x4D2C_4057_EBCA_F990],
+    ];
 
     #[test]
     fn an_integer_hashes_the_same_at_every_width_and_zeroes_are_one() {
