@@ -4,6 +4,7 @@
 use super::settings::JobSettings;
 use crate::connector::{Sink, Source};
 use crate::expr::CompiledExpr;
+pub use crate::operator::Exchange;
 use crate::operator::{InputIndex, OperatorFactory, OutputPort};
 use crate::types::{OperatorUid, Parallelism};
 use std::sync::Arc;
@@ -78,17 +79,4 @@ pub struct Edge {
     pub input: InputIndex,
     /// Which subtask of the receiver gets which rows.
     pub exchange: Exchange,
-}
-
-/// Which subtask gets which rows.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Exchange {
-    /// Subtask i sends to subtask i: needs equal parallelism. Such an edge is chained if the receiver has no other input.
-    Forward,
-    /// By key group of these columns. Rows of one key keep their order.
-    Hash(Vec<usize>),
-    /// Batches in turn to all subtasks.
-    Rebalance,
-    /// Every batch to every subtask.
-    Broadcast,
 }

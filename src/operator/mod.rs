@@ -1,6 +1,10 @@
 //! Operators: synchronous state machines with no channel, thread, clock or socket in sight. Whatever must survive lies in the
 //! state backend, which the task snapshots; an operator has no snapshot method.
 
+mod exchange;
+
+pub use exchange::Exchange;
+
 use crate::error::RetryHint;
 use crate::metrics::OperatorMetrics;
 use crate::state::{KeyedState, StateError};
