@@ -4,6 +4,7 @@
 mod exchange;
 
 pub use exchange::Exchange;
+pub mod aggregate;
 
 use crate::error::RetryHint;
 use crate::metrics::OperatorMetrics;
