@@ -3,7 +3,7 @@
 use crate::types::{CheckpointId, JobId, TriggerId, WallTime};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 /// Flink's `JobStatus`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
@@ -123,12 +123,13 @@ pub struct JobHandle {
     /// Commands to the job loop; closed when the job has ended.
     pub commands: mpsc::Sender<JobCommand>,
     view: Arc<Mutex<JobView>>,
+    changes: watch::Sender<()>,
 }
 
 impl JobHandle {
     /// A handle and its view; the job loop keeps a clone and updates the view through it.
     pub fn new(id: JobId, commands: mpsc::Sender<JobCommand>, view: JobView) -> Self {
-        Self { id, commands, view: Arc::new(Mutex::new(view)) }
+        Self { id, commands, view: Arc::new(Mutex::new(view)), changes: watch::Sender::new(()) }
     }
 
     /// A copy of what is known of the job now.
@@ -136,9 +137,15 @@ impl JobHandle {
         self.view.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Changes the view: for the job loop.
+    /// Changes the view and wakes whoever waits for [`JobHandle::changes`]: for the job loop.
     pub fn update(&self, change: impl FnOnce(&mut JobView)) {
         change(&mut self.view.lock().unwrap_or_else(PoisonError::into_inner));
+        self.changes.send_replace(());
+    }
+
+    /// Wakes at each [`JobHandle::update`]; several updates may be seen as one.
+    pub fn changes(&self) -> watch::Receiver<()> {
+        self.changes.subscribe()
     }
 }
 
@@ -176,8 +183,8 @@ pub struct VertexView {
     pub name: String,
     /// Its number of subtasks.
     pub parallelism: usize,
-    /// Counters, summed over subtasks when they are read: `(records in, records out, bytes in, bytes out)`.
-    pub metrics: Vec<crate::metrics::OperatorMetrics>,
+    /// Counters: for each subtask, one per operator of its chain, in the chain's order. Empty until the subtasks are made.
+    pub metrics: Vec<Vec<crate::metrics::OperatorMetrics>>,
     /// Subtasks by status (Flink's `ExecutionState`): all subtasks of a vertex move together, except to FINISHED.
     pub finished_subtasks: usize,
     /// The vertices that it reads from: index and Flink's ship strategy (`FORWARD`, `HASH`, `REBALANCE`, `BROADCAST`).

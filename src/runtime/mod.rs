@@ -2,4 +2,6 @@
 
 mod handle;
 
-pub use handle::{CheckpointReply, JobCommand, JobHandle, JobStatus, JobView, SavepointRequest, StopRequest};
+pub use handle::{
+    CheckpointReply, CheckpointView, CheckpointsView, JobCommand, JobHandle, JobStatus, JobView, SavepointRequest, StopRequest, VertexView,
+};
