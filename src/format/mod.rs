@@ -1,5 +1,13 @@
 //! Bytes ↔ batches. A format knows records and columns; files, offsets and what becomes of a bad record are its caller's.
 
+mod csv;
+mod debezium;
+mod json;
+pub mod print;
+mod registry;
+
+pub use registry::{NAMES, decoder_factory, encoder_factory, options};
+
 use crate::types::{Batch, ChangelogMode};
 use std::ops::Range;
 
@@ -59,8 +67,10 @@ pub trait Decoder: Send {
     /// Decodes complete records from the start of `bytes` into the batch under construction, until that has `max_rows` rows
     /// or no complete record is left. With `last`, what stands behind the last line end is a record too.
     ///
-    /// Returns the number of bytes consumed, always whole records. 0 with fewer than `max_rows` rows means: more bytes are
-    /// needed. Records that cannot be read go to `bad`; its error ends decoding.
+    /// Returns the number of bytes consumed, always whole records (a changelog record of two rows may exceed `max_rows` by
+    /// one). 0 with fewer than `max_rows` rows means: more bytes are needed, or the batch is full by its bytes; so flush, if
+    /// there are rows, before handing in more. Of a record longer than `limits::RECORD_BYTES` the parts are consumed as they
+    /// come. Records that cannot be read go to `bad`; its error ends decoding.
     fn decode(&mut self, bytes: &[u8], last: bool, max_rows: usize, bad: &mut dyn BadRecords) -> Result<usize, FormatError>;
 
     /// Rows decoded since the last flush.
@@ -78,6 +88,11 @@ pub trait Decoder: Send {
 pub trait BadRecords {
     /// Takes one bad record. `Ok` skips it; an error (as a rule [`FormatError::BadRecord`]) fails the decoding.
     fn bad_record(&mut self, record: BadRecord) -> Result<(), FormatError>;
+
+    /// Takes one bad record that the format's own `ignore-parse-errors` skips: to be counted, never an error.
+    fn ignored_record(&mut self, record: BadRecord) {
+        drop(record);
+    }
 }
 
 /// `bad-records = fail`: every bad record is an error.
