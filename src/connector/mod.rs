@@ -1,9 +1,14 @@
 //! Where rows come from and go to. A source is asked for rows and for its position, a sink takes rows and commits; neither
 //! knows barriers, channels or tasks.
 
+mod datagen;
 mod declaration;
+mod filesystem;
+mod sources;
+mod stdin;
 
 pub use declaration::{BadRecordPolicy, SinkDeclaration, SourceDeclaration};
+pub use sources::{SOURCE_CONNECTORS, build_source, source_options};
 
 use crate::error::RetryHint;
 use crate::format::FormatError;

@@ -1,0 +1,3 @@
+//! `filesystem`: files and directories of files, read in splits and written exactly once.
+
+pub(super) mod source;
