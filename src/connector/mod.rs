@@ -1,13 +1,20 @@
 //! Where rows come from and go to. A source is asked for rows and for its position, a sink takes rows and commits; neither
 //! knows barriers, channels or tasks.
 
+mod blackhole;
 mod datagen;
 mod declaration;
 mod filesystem;
+mod jdbc;
+mod print;
+#[cfg(test)]
+mod sink_testing;
+mod sinks;
 mod sources;
 mod stdin;
 
 pub use declaration::{BadRecordPolicy, SinkDeclaration, SourceDeclaration};
+pub use sinks::{SINK_CONNECTORS, build_sink, sink_options};
 pub use sources::{SOURCE_CONNECTORS, build_source, source_options};
 
 use crate::error::RetryHint;
@@ -66,9 +73,15 @@ impl ConnectorError {
         Self::Io { context: context.into(), source }
     }
 
+    /// True if whoever read the job's standard output has gone: the job ends as if cancelled, without a message (`| head`).
+    pub fn is_broken_pipe(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if source.kind() == std::io::ErrorKind::BrokenPipe)
+    }
+
     /// Whether a restart can help.
     pub fn retry_hint(&self) -> RetryHint {
         match self {
+            Self::Io { .. } if self.is_broken_pipe() => RetryHint::Never,
             Self::Io { .. } => RetryHint::Backoff,
             Self::Database { retry, .. } => *retry,
             Self::BadRecord { .. } | Self::Format(_) | Self::State(_) => RetryHint::Never,
@@ -169,6 +182,15 @@ pub enum SinkInput {
     AnyWithoutUpdateBefore,
     /// Everything, with `-U` rows (`print`, `debezium-json`).
     Any,
+}
+
+/// The input of a sink whose format can say this much.
+fn encodable_input(mode: ChangelogMode) -> SinkInput {
+    match mode {
+        ChangelogMode::AppendOnly => SinkInput::AppendOnly,
+        ChangelogMode::Upsert => SinkInput::AnyWithoutUpdateBefore,
+        ChangelogMode::Retract => SinkInput::Any,
+    }
 }
 
 /// A sink as the job describes it. Makes the writers of its subtasks.

@@ -1,8 +1,8 @@
 //! The machine's own file system.
 
-use super::{Entry, ReadFile, Storage, WriteFile};
+use super::{Entry, ReadFile, Storage, StorageLock, WriteFile};
 use crate::types::WallTime;
-use std::fs::{self, File, Metadata, OpenOptions};
+use std::fs::{self, File, Metadata, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -30,6 +30,14 @@ struct LocalRead {
     len: u64,
     path: Box<Path>,
 }
+
+/// An advisory lock (`flock`): the system frees it when the file is closed, also when the process is killed.
+#[derive(Debug)]
+struct LocalLock {
+    _file: File,
+}
+
+impl StorageLock for LocalLock {}
 
 /// The same error with the path in front: "No such file" alone helps nobody.
 fn at(path: &Path) -> impl Fn(io::Error) -> io::Error + '_ {
@@ -153,6 +161,17 @@ impl Storage for LocalStorage {
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         File::open(dir).and_then(|d| d.sync_all()).map_err(at(dir))
     }
+
+    fn lock(&self, path: &Path) -> io::Result<Option<Box<dyn StorageLock>>> {
+        let file = OpenOptions::new().create(true).truncate(false).write(true).open(path).map_err(at(path))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(Box::new(LocalLock { _file: file }))),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            // Some network file systems have no locks.
+            Err(TryLockError::Error(e)) if e.kind() == io::ErrorKind::Unsupported => Ok(None),
+            Err(TryLockError::Error(e)) => Err(at(path)(e)),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -172,6 +191,16 @@ mod tests {
         assert_eq!(storage.read(&path, 100).unwrap(), b"twe!");
         assert!(storage.append(&path, 9).is_err());
         assert!(storage.read(&path, 2).is_err());
+    }
+
+    #[test]
+    fn a_lock_is_held_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        let held = LocalStorage.lock(&path).unwrap();
+        assert!(held.is_some() && LocalStorage.lock(&path).unwrap().is_none());
+        drop(held);
+        assert!(LocalStorage.lock(&path).unwrap().is_some());
     }
 
     #[test]

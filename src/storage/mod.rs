@@ -42,6 +42,9 @@ pub trait ReadFile: Send + Sync {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
 }
 
+/// A lock that is held until this is dropped or its process ends, however it ends.
+pub trait StorageLock: Send + Sync + fmt::Debug {}
+
 /// A tree of files. Paths are absolute; errors name the path.
 pub trait Storage: Send + Sync + fmt::Debug {
     /// Opens an existing file for reading.
@@ -73,6 +76,13 @@ pub trait Storage: Send + Sync + fmt::Debug {
 
     /// Makes the names in a directory durable.
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
+
+    /// Takes the lock of the file `path`, which is created if it is missing. `None`: somebody else holds it, here or in another
+    /// process, or this storage has no locks and so cannot tell.
+    fn lock(&self, path: &Path) -> io::Result<Option<Box<dyn StorageLock>>> {
+        let _ = path;
+        Ok(None)
+    }
 
     /// The whole content of a file; an error if it is longer than `limit` bytes.
     fn read(&self, path: &Path, limit: u64) -> io::Result<Vec<u8>> {
