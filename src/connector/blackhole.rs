@@ -1,8 +1,6 @@
 //! `blackhole`: a sink that takes everything and writes nothing (Flink's `BlackHoleTableSinkFactory`).
 
-use super::{
-    ConnectorContext, ConnectorError, Sink, SinkDeclaration, SinkInput, SinkRestore, SinkSnapshot, SinkWriter, sinks,
-};
+use super::{ConnectorContext, ConnectorError, Sink, SinkDeclaration, SinkInput, SinkRestore, SinkSnapshot, SinkWriter, sinks};
 use crate::metrics::OperatorMetrics;
 use crate::types::{Batch, CheckpointId, OptionError, OptionSpec, Parallelism};
 use arrow::array::RecordBatch;

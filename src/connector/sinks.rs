@@ -20,7 +20,7 @@ pub(super) const PARALLELISM: OptionSpec = OptionSpec {
 /// connector.
 pub fn sink_options(connector: &str) -> Option<&'static [OptionSpec]> {
     match connector {
-        "filesystem" => Some(filesystem::SINK_OPTIONS),
+        "filesystem" => Some(filesystem::sink::OPTIONS),
         "print" => Some(print::PRINT_OPTIONS),
         "stdout" => Some(print::STDOUT_OPTIONS),
         "blackhole" => Some(blackhole::OPTIONS),
@@ -32,7 +32,7 @@ pub fn sink_options(connector: &str) -> Option<&'static [OptionSpec]> {
 /// The sink that `declaration` asks for. Nothing is opened or created yet. Errors name the option that cannot be used.
 pub fn build_sink(declaration: &SinkDeclaration) -> Result<Arc<dyn Sink>, OptionError> {
     match declaration.connector.as_str() {
-        "filesystem" => filesystem::build_sink(declaration),
+        "filesystem" => filesystem::sink::build_sink(declaration),
         "print" => print::build_print(declaration),
         "stdout" => print::build_stdout(declaration),
         "blackhole" => blackhole::build_sink(declaration),

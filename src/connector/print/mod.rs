@@ -1,12 +1,10 @@
 //! `print` (rows as Flink shows them) and `stdout` (pure records in a format, for pipes). Both write at once, at least once: what
 //! was printed before a failure is printed again.
 
-use super::{
-    ConnectorContext, ConnectorError, Sink, SinkDeclaration, SinkInput, SinkRestore, SinkSnapshot, SinkWriter, sinks,
-};
+use super::{ConnectorContext, ConnectorError, Sink, SinkDeclaration, SinkInput, SinkRestore, SinkSnapshot, SinkWriter, sinks};
 use crate::format::{self, Encoder, EncoderFactory, FormatError};
 use crate::metrics::OperatorMetrics;
-use crate::types::{Batch, ChangelogMode, CheckpointId, OptionError, OptionKind, OptionSpec, Parallelism};
+use crate::types::{Batch, CheckpointId, OptionError, OptionKind, OptionSpec, Parallelism};
 use arrow::array::RecordBatch;
 use std::fmt;
 use std::io::{self, Write};
