@@ -2,4 +2,12 @@
 //! speaks to a real cluster), and the records of jobs on disk.
 
 pub mod answers;
+pub mod client;
+pub mod disposal;
+mod operations;
+pub mod recorder;
+pub mod registry;
+mod routes;
+pub mod server;
+pub mod socket;
 pub mod types;

@@ -33,6 +33,15 @@ pub const CHECKPOINT_HISTORY: usize = 10;
 /// Bytes of a request's body on the control socket.
 pub const REQUEST_BODY: ByteSize = ByteSize(1 << 20);
 
+/// Peers that may be connected to the control socket at one time; one more is turned away.
+pub const CONTROL_CONNECTIONS: usize = 64;
+
+/// Bytes of an answer that the client reads: a job's details with all its vertices and options stay far below.
+pub const ANSWER_BODY: ByteSize = ByteSize(64 << 20);
+
+/// Bytes of a job's record on disk.
+pub const JOB_RECORD: ByteSize = ByteSize(1 << 20);
+
 /// Bytes of a `job.toml`.
 pub const JOB_FILE: ByteSize = ByteSize(16 << 20);
 

@@ -1,0 +1,435 @@
+//! Jobs on disk: where things are kept, and one record a job, so that a job whose process is gone is still known, with the path
+//! to restore it from.
+
+use super::socket::socket_path;
+use crate::runtime::JobStatus;
+use crate::storage::Storage;
+use crate::types::limits::JOB_RECORD;
+use crate::types::{CheckpointId, JobId, WallTime};
+use rustix::process::Pid;
+use serde::{Deserialize, Serialize};
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Where things are kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Places {
+    /// Records, logs, checkpoints and savepoints.
+    pub state_dir: PathBuf,
+    /// Sockets.
+    pub runtime_dir: PathBuf,
+}
+
+impl Places {
+    /// The places that the environment names, read through `variable`: `$FLINK_STATE_DIR`, else `$XDG_STATE_HOME/flink`, else
+    /// `~/.local/state/flink`; `$FLINK_RUNTIME_DIR`, else `$XDG_RUNTIME_DIR/flink`, else `run/` below the state directory. `None`
+    /// if not even a home directory is known. Relative paths start at `working_dir`.
+    pub fn from_environment(variable: impl Fn(&str) -> Option<String>, working_dir: &Path) -> Option<Self> {
+        let named = |name: &str| variable(name).filter(|v| !v.is_empty()).map(|v| working_dir.join(v));
+        let state_dir = named("FLINK_STATE_DIR")
+            .or_else(|| named("XDG_STATE_HOME").map(|d| d.join("flink")))
+            .or_else(|| named("HOME").map(|d| d.join(".local/state/flink")))?;
+        let runtime_dir = named("FLINK_RUNTIME_DIR")
+            .or_else(|| named("XDG_RUNTIME_DIR").map(|d| d.join("flink")))
+            .unwrap_or_else(|| state_dir.join("run"));
+        Some(Self { state_dir, runtime_dir })
+    }
+
+    /// The directory of the records.
+    pub fn jobs(&self) -> PathBuf {
+        self.state_dir.join("jobs")
+    }
+
+    /// The log of a detached job.
+    pub fn log(&self, job: JobId) -> PathBuf {
+        self.state_dir.join("log").join(format!("{job}.log"))
+    }
+
+    /// Where checkpoints go if the job does not say.
+    pub fn checkpoints(&self) -> PathBuf {
+        self.state_dir.join("checkpoints")
+    }
+
+    /// Where savepoints go if the job does not say.
+    pub fn savepoints(&self) -> PathBuf {
+        self.state_dir.join("savepoints")
+    }
+
+    /// A job's socket.
+    pub fn socket(&self, job: JobId) -> PathBuf {
+        socket_path(&self.runtime_dir, job)
+    }
+}
+
+/// A process, told apart from a later one with the same number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProcessId {
+    /// Its number.
+    pub pid: i32,
+    /// When it started, in the kernel's ticks since boot; `None` where the kernel does not say.
+    pub start_ticks: Option<u64>,
+}
+
+impl ProcessId {
+    /// This process.
+    pub fn current() -> Self {
+        let pid = rustix::process::getpid().as_raw_nonzero().get();
+        Self { pid, start_ticks: start_ticks(pid) }
+    }
+
+    /// True while it lives.
+    pub fn is_alive(self) -> bool {
+        if let (Some(recorded), Some(found)) = (self.start_ticks, start_ticks(self.pid)) {
+            return recorded == found;
+        }
+        Pid::from_raw(self.pid).is_some_and(|pid| {
+            // EPERM: it lives, and is somebody else's.
+            !matches!(rustix::process::test_kill_process(pid), Err(rustix::io::Errno::SRCH))
+        })
+    }
+}
+
+/// Field 22 of `/proc/<pid>/stat`. The second field is the program's name, which may contain anything, so fields are counted from
+/// its closing parenthesis. A zombie has ended.
+fn start_ticks(pid: i32) -> Option<u64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (_, fields) = stat.rsplit_once(')')?;
+    let mut fields = fields.split_ascii_whitespace();
+    let state = fields.next()?;
+    if state == "Z" {
+        return Some(0);
+    }
+    fields.nth(18)?.parse().ok()
+}
+
+/// A complete checkpoint or savepoint that a job can be restored from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct RestorePoint {
+    /// Its number.
+    pub id: CheckpointId,
+    /// Its directory.
+    pub path: PathBuf,
+    /// When it was triggered.
+    pub at: WallTime,
+    /// True for a savepoint.
+    pub is_savepoint: bool,
+}
+
+/// What is known of a job without asking its process.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct JobRecord {
+    /// 32 hex digits.
+    pub id: String,
+    /// `pipeline.name`
+    pub name: String,
+    /// Where it is in its life.
+    pub status: JobStatus,
+    /// When it reached that status.
+    pub status_since: WallTime,
+    /// When it was submitted.
+    pub started: WallTime,
+    /// Its process.
+    pub process: ProcessId,
+    /// The job.toml, absolute.
+    pub job_file: PathBuf,
+    /// `parallelism.default`
+    pub parallelism: usize,
+    /// Where its checkpoints lie; `None` in memory.
+    pub checkpoint_dir: Option<PathBuf>,
+    /// The newest complete checkpoint or savepoint.
+    pub latest: Option<RestorePoint>,
+    /// The newest complete savepoint.
+    pub latest_savepoint: Option<RestorePoint>,
+    /// What the process prints, if it is detached.
+    pub log_file: Option<PathBuf>,
+    /// The failure that ended the job, or the last one that it survived.
+    pub failure: Option<String>,
+}
+
+impl JobRecord {
+    /// Its id; `None` if the record says something else there.
+    pub fn job_id(&self) -> Option<JobId> {
+        self.id.parse().ok()
+    }
+
+    /// True if the job has not ended, but its process is gone.
+    pub fn is_lost(&self) -> bool {
+        !self.status.is_terminal() && !self.process.is_alive()
+    }
+
+    /// True if its process runs it.
+    pub fn is_live(&self) -> bool {
+        !self.status.is_terminal() && self.process.is_alive()
+    }
+
+    /// Flink's status; `FAILED` for a job whose process is gone.
+    pub fn shown_status(&self) -> JobStatus {
+        if self.is_lost() { JobStatus::Failed } else { self.status }
+    }
+}
+
+/// The records of all jobs of one user.
+#[derive(Debug, Clone)]
+pub struct Registry {
+    places: Places,
+    storage: Arc<dyn Storage>,
+}
+
+/// What a job reference on the command line stands for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Found {
+    /// One job.
+    One(Box<JobRecord>),
+    /// None.
+    None,
+    /// More than one: the reference must be longer, or the id.
+    Several(Vec<JobRecord>),
+}
+
+impl Registry {
+    /// The records at `places`.
+    pub fn new(places: Places, storage: Arc<dyn Storage>) -> Self {
+        Self { places, storage }
+    }
+
+    /// Where things are kept.
+    pub fn places(&self) -> &Places {
+        &self.places
+    }
+
+    fn path(&self, id: &str) -> PathBuf {
+        self.places.jobs().join(format!("{id}.json"))
+    }
+
+    /// Writes a record, whole or not at all.
+    pub fn write(&self, record: &JobRecord) -> io::Result<()> {
+        let mut bytes = serde_json::to_vec_pretty(record)?;
+        bytes.push(b'\n');
+        self.storage.create_dir_all(&self.places.jobs())?;
+        self.storage.write_atomic(&self.path(&record.id), &bytes)
+    }
+
+    /// The record of a job; `None` if there is none, or none that can be read.
+    pub fn read(&self, id: JobId) -> Option<JobRecord> {
+        self.read_file(&self.path(&id.to_string()))
+    }
+
+    fn read_file(&self, path: &Path) -> Option<JobRecord> {
+        let bytes = self.storage.read(path, JOB_RECORD.0).ok()?;
+        let record: JobRecord = serde_json::from_slice(&bytes).ok()?;
+        // A record under another job's name was not written here.
+        (path.file_stem().and_then(|s| s.to_str()) == Some(record.id.as_str()) && record.job_id().is_some()).then_some(record)
+    }
+
+    /// The ids in a directory's file names `<id>.<extension>`.
+    fn ids(dir: &Path, extension: &str) -> Vec<JobId> {
+        let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+        let id = |name: std::ffi::OsString| name.to_str()?.strip_suffix(extension)?.strip_suffix('.')?.parse().ok();
+        let mut ids: Vec<JobId> = entries.filter_map(|entry| id(entry.file_name())).collect();
+        ids.sort_unstable();
+        ids
+    }
+
+    /// The ids of the jobs with a socket: those that run, and those whose process was killed. Cheap however many jobs have ended.
+    pub fn sockets(&self) -> Vec<JobId> {
+        Self::ids(&self.places.runtime_dir, "sock")
+    }
+
+    /// All records, oldest job first.
+    pub fn all(&self) -> Vec<JobRecord> {
+        sorted(Self::ids(&self.places.jobs(), "json").into_iter().filter_map(|id| self.read(id)).collect())
+    }
+
+    /// The records of the jobs with a socket, oldest job first: those that run, and those whose process was killed.
+    pub fn with_socket(&self) -> Vec<JobRecord> {
+        sorted(self.sockets().into_iter().filter_map(|id| self.read(id)).collect())
+    }
+
+    /// Removes the sockets of processes that are gone.
+    pub fn sweep_sockets(&self) {
+        for record in self.with_socket() {
+            if let (false, Some(id)) = (record.process.is_alive(), record.job_id()) {
+                // It will be found stale again.
+                let _ = self.storage.remove(&self.places.socket(id));
+            }
+        }
+    }
+
+    /// The job that a reference stands for: an id, else the live job with this name, else a unique prefix of an id, else a unique
+    /// name of a job that has ended.
+    pub fn find(&self, reference: &str) -> Found {
+        if let Ok(id) = reference.parse::<JobId>() {
+            return self.read(id).map_or(Found::None, |record| Found::One(Box::new(record)));
+        }
+        let live: Vec<JobRecord> = self.with_socket().into_iter().filter(|r| r.name == reference && r.is_live()).collect();
+        if !live.is_empty() {
+            return found(live);
+        }
+        let prefix = reference.to_ascii_lowercase();
+        if !prefix.is_empty() && prefix.bytes().all(|b| b.is_ascii_hexdigit()) {
+            let ids = Self::ids(&self.places.jobs(), "json").into_iter().filter(|id| id.to_string().starts_with(&prefix));
+            let records: Vec<JobRecord> = ids.filter_map(|id| self.read(id)).collect();
+            if !records.is_empty() {
+                return found(records);
+            }
+        }
+        found(self.all().into_iter().filter(|r| r.name == reference).collect())
+    }
+
+    /// The newest complete checkpoint or savepoint of any job with this name that is still there.
+    pub fn latest(&self, name: &str) -> Option<RestorePoint> {
+        let mut points: Vec<RestorePoint> =
+            self.all().into_iter().filter(|r| r.name == name).flat_map(|r| [r.latest, r.latest_savepoint]).flatten().collect();
+        points.sort_by_key(|p| (p.at, p.id));
+        points.into_iter().rev().find(|p| self.storage.entry(&p.path.join("_metadata")).is_ok_and(|e| e.is_some()))
+    }
+}
+
+fn sorted(mut records: Vec<JobRecord>) -> Vec<JobRecord> {
+    records.sort_by(|a, b| (a.started, &a.id).cmp(&(b.started, &b.id)));
+    records
+}
+
+fn found(mut records: Vec<JobRecord>) -> Found {
+    match records.len() {
+        0 => Found::None,
+        1 => records.pop().map_or(Found::None, |record| Found::One(Box::new(record))),
+        _ => Found::Several(records),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::LocalStorage;
+
+    fn registry(dir: &Path) -> Registry {
+        let places = Places { state_dir: dir.join("state"), runtime_dir: dir.join("run") };
+        fs::create_dir_all(&places.runtime_dir).unwrap();
+        Registry::new(places, LocalStorage::shared())
+    }
+
+    fn record(id: &str, name: &str, status: JobStatus) -> JobRecord {
+        JobRecord {
+            id: id.to_owned(),
+            name: name.to_owned(),
+            status,
+            status_since: WallTime(2),
+            started: WallTime(1),
+            process: ProcessId::current(),
+            job_file: PathBuf::from("/jobs/a.toml"),
+            parallelism: 2,
+            checkpoint_dir: None,
+            latest: None,
+            latest_savepoint: None,
+            log_file: None,
+            failure: None,
+        }
+    }
+
+    /// A process number that was given to nobody in this boot: the start does not fit.
+    fn dead() -> ProcessId {
+        ProcessId { start_ticks: Some(u64::MAX), ..ProcessId::current() }
+    }
+
+    const A: &str = "aa000000000000000000000000000001";
+    const B: &str = "aa000000000000000000000000000002";
+
+    #[test]
+    fn a_record_is_found_by_id_by_unique_prefix_and_by_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let registry = registry(dir.path());
+        registry.write(&record(A, "one", JobStatus::Finished)).unwrap();
+        registry.write(&record(B, "two", JobStatus::Running)).unwrap();
+        let id = |found: Found| match found {
+            Found::One(record) => record.id,
+            other => format!("{other:?}"),
+        };
+        assert_eq!(id(registry.find(A)), A);
+        assert_eq!(id(registry.find(&A.to_uppercase())), A);
+        assert_eq!(id(registry.find(&B[..32])), B);
+        assert_eq!(id(registry.find("one")), A);
+        assert!(matches!(registry.find("AA00"), Found::Several(records) if records.len() == 2));
+        for nothing in ["", "three", "bb", "../../etc/passwd", "ab000000000000000000000000000001"] {
+            assert_eq!(registry.find(nothing), Found::None, "{nothing}");
+        }
+    }
+
+    #[test]
+    fn a_live_job_goes_before_ended_ones_of_the_same_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let registry = registry(dir.path());
+        registry.write(&record(A, "etl", JobStatus::Finished)).unwrap();
+        registry.write(&record(B, "etl", JobStatus::Running)).unwrap();
+        assert!(matches!(registry.find("etl"), Found::Several(_)));
+        fs::write(registry.places().socket(B.parse().unwrap()), "").unwrap();
+        assert!(matches!(registry.find("etl"), Found::One(record) if record.id == B));
+        assert_eq!(registry.with_socket().len(), 1);
+    }
+
+    #[test]
+    fn a_job_whose_process_is_gone_is_lost_and_its_socket_is_swept() {
+        let dir = tempfile::tempdir().unwrap();
+        let registry = registry(dir.path());
+        let lost = JobRecord { process: dead(), ..record(A, "one", JobStatus::Running) };
+        assert!(lost.is_lost() && lost.shown_status() == JobStatus::Failed);
+        assert!(!JobRecord { process: dead(), ..record(A, "one", JobStatus::Canceled) }.is_lost());
+        assert!(record(B, "two", JobStatus::Running).is_live());
+        registry.write(&lost).unwrap();
+        registry.write(&record(B, "two", JobStatus::Running)).unwrap();
+        for id in [A, B] {
+            fs::write(registry.places().socket(id.parse().unwrap()), "").unwrap();
+        }
+        registry.sweep_sockets();
+        assert_eq!(registry.sockets(), [B.parse().unwrap()]);
+    }
+
+    #[test]
+    fn what_is_no_record_is_passed_over() {
+        let dir = tempfile::tempdir().unwrap();
+        let registry = registry(dir.path());
+        registry.write(&record(A, "one", JobStatus::Running)).unwrap();
+        let jobs = registry.places().jobs();
+        fs::write(jobs.join(format!("{B}.json")), "{\"id\": \"half a rec").unwrap();
+        fs::copy(jobs.join(format!("{A}.json")), jobs.join("aa000000000000000000000000000003.json")).unwrap();
+        fs::write(jobs.join("notes.txt"), "x").unwrap();
+        assert_eq!(registry.all().iter().map(|r| r.id.as_str()).collect::<Vec<_>>(), [A]);
+    }
+
+    #[test]
+    fn the_latest_restore_point_is_the_newest_that_is_still_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let registry = registry(dir.path());
+        let point =
+            |name: &str, at| RestorePoint { id: CheckpointId::new(1), path: dir.path().join(name), at: WallTime(at), is_savepoint: false };
+        registry.write(&JobRecord { latest: Some(point("a", 10)), ..record(A, "etl", JobStatus::Finished) }).unwrap();
+        registry.write(&JobRecord { latest: Some(point("b", 20)), ..record(B, "etl", JobStatus::Canceled) }).unwrap();
+        assert_eq!(registry.latest("etl"), None);
+        for name in ["a", "b"] {
+            fs::create_dir_all(dir.path().join(name)).unwrap();
+            fs::write(dir.path().join(name).join("_metadata"), "{}").unwrap();
+        }
+        assert_eq!(registry.latest("etl"), Some(point("b", 20)));
+        fs::remove_dir_all(dir.path().join("b")).unwrap();
+        assert_eq!(registry.latest("etl"), Some(point("a", 10)));
+        assert_eq!(registry.latest("other"), None);
+    }
+
+    #[test]
+    fn places_come_from_the_environment_in_order() {
+        let places = |variables: &[(&str, &str)]| {
+            let find = |name: &str| variables.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned());
+            Places::from_environment(find, Path::new("/work"))
+                .map(|p| (p.state_dir.display().to_string(), p.runtime_dir.display().to_string()))
+        };
+        let pair = |a: &str, b: &str| Some((a.to_owned(), b.to_owned()));
+        assert_eq!(places(&[("HOME", "/h")]), pair("/h/.local/state/flink", "/h/.local/state/flink/run"));
+        assert_eq!(places(&[("HOME", "/h"), ("XDG_STATE_HOME", "/x"), ("XDG_RUNTIME_DIR", "/r")]), pair("/x/flink", "/r/flink"));
+        assert_eq!(places(&[("FLINK_STATE_DIR", "s"), ("FLINK_RUNTIME_DIR", "/q"), ("XDG_RUNTIME_DIR", "/r")]), pair("/work/s", "/q"));
+        assert_eq!(places(&[("HOME", "")]), None);
+    }
+}
