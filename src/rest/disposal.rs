@@ -40,7 +40,7 @@ pub fn dispose(storage: &dyn Storage, path: &Path) -> Result<(), DisposalError> 
     let dir = if path.file_name().is_some_and(|name| name == "_metadata") { path.parent().unwrap_or(path) } else { path };
     let shown = || dir.display().to_string();
     let metadata = dir.join("_metadata");
-    if !storage.entry(&metadata)?.is_some_and(|entry| !entry.is_dir) {
+    if storage.entry(&metadata)?.is_none_or(|entry| entry.is_dir) {
         return Err(DisposalError::NotThere(shown()));
     }
     // Whatever else is called _metadata is not ours to delete.

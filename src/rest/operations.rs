@@ -14,7 +14,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// What a request asked for: results are polled for under the path of their kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OperationKind {
+pub(super) enum OperationKind {
     /// A savepoint, also of `stop`.
     Savepoint,
     /// A checkpoint.
@@ -24,7 +24,7 @@ pub enum OperationKind {
 }
 
 /// What came of a request. A disposal has no checkpoint.
-pub type OperationResult = Result<Option<CheckpointReply>, String>;
+pub(super) type OperationResult = Result<Option<CheckpointReply>, String>;
 
 #[derive(Debug)]
 struct Operation {
@@ -44,7 +44,7 @@ struct Table {
 
 /// All requests of one job. Cloning shares them.
 #[derive(Debug, Clone, Default)]
-pub struct Operations {
+pub(super) struct Operations {
     table: Arc<Mutex<Table>>,
     fetched: Arc<Notify>,
 }
@@ -55,7 +55,7 @@ impl Operations {
     }
 
     /// Opens a request. `Ok(false)` if it was triggered before (a client that repeats itself): nothing is to be done.
-    pub fn open(&self, id: TriggerId, kind: OperationKind) -> Result<bool, Refusal> {
+    pub(super) fn open(&self, id: TriggerId, kind: OperationKind) -> Result<bool, Refusal> {
         let mut table = self.table();
         if table.operations.contains_key(&id) {
             return Ok(false);
@@ -74,14 +74,14 @@ impl Operations {
     }
 
     /// Closes a request with what came of it.
-    pub fn close(&self, id: TriggerId, result: OperationResult) {
+    pub(super) fn close(&self, id: TriggerId, result: OperationResult) {
         if let Some(operation) = self.table().operations.get_mut(&id) {
             operation.result = Some(result);
         }
     }
 
     /// What came of a request so far; `Err` if there is none of this kind.
-    pub fn poll(&self, id: TriggerId, kind: OperationKind) -> Result<Option<OperationResult>, Refusal> {
+    pub(super) fn poll(&self, id: TriggerId, kind: OperationKind) -> Result<Option<OperationResult>, Refusal> {
         let mut table = self.table();
         let found = table.operations.get_mut(&id).filter(|o| o.kind == kind);
         let Some(operation) = found else {
@@ -101,7 +101,7 @@ impl Operations {
     }
 
     /// Returns when every client that was heard of lately knows its result.
-    pub async fn settled(&self) {
+    pub(super) async fn settled(&self) {
         loop {
             let fetched = self.fetched.notified();
             let Some(until) = self.awaited().filter(|until| *until > Instant::now()) else {

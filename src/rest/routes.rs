@@ -5,7 +5,7 @@ use hyper::Method;
 
 /// What a request asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Route {
+pub(super) enum Route {
     /// `GET /overview`
     Cluster,
     /// `GET /config`
@@ -24,7 +24,7 @@ pub enum Route {
 
 /// What is asked of one job.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum JobRoute {
+pub(super) enum JobRoute {
     /// `GET /jobs/:id`
     Details,
     /// `PATCH /jobs/:id?mode=cancel`
@@ -64,21 +64,21 @@ pub enum JobRoute {
 /// A request that is not carried out: an HTTP status and a message.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
-pub struct Refusal {
+pub(super) struct Refusal {
     /// 400, 404, …
-    pub status: u16,
+    pub(super) status: u16,
     /// What was wrong with it.
-    pub message: String,
+    pub(super) message: String,
 }
 
 impl Refusal {
     /// 400: the request cannot be read.
-    pub fn bad_request(message: impl Into<String>) -> Self {
+    pub(super) fn bad_request(message: impl Into<String>) -> Self {
         Self { status: 400, message: message.into() }
     }
 
     /// 404: there is no such thing.
-    pub fn not_found(message: impl Into<String>) -> Self {
+    pub(super) fn not_found(message: impl Into<String>) -> Self {
         Self { status: 404, message: message.into() }
     }
 
@@ -90,7 +90,7 @@ impl Refusal {
 }
 
 /// Reads method, path and query.
-pub fn route(method: &Method, path: &str, query: Option<&str>) -> Result<Route, Refusal> {
+pub(super) fn route(method: &Method, path: &str, query: Option<&str>) -> Result<Route, Refusal> {
     let unknown = || Refusal::not_found(format!("Unable to load requested file {path}."));
     let parts: Vec<&str> = path.trim_start_matches('/').trim_end_matches('/').split('/').collect();
     let parts = match parts.as_slice() {
@@ -165,16 +165,9 @@ fn percent_decoded(text: &str) -> String {
     let mut at = 0;
     while let Some(&byte) = bytes.get(at) {
         let escape = (byte == b'%').then(|| text.get(at + 1..at + 3)).flatten().filter(|hex| hex.bytes().all(|b| b.is_ascii_hexdigit()));
-        match escape.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
-            Some(value) => {
-                decoded.push(value);
-                at += 3;
-            }
-            None => {
-                decoded.push(byte);
-                at += 1;
-            }
-        }
+        let value = escape.and_then(|hex| u8::from_str_radix(hex, 16).ok());
+        at += if value.is_some() { 3 } else { 1 };
+        decoded.push(value.unwrap_or(byte));
     }
     String::from_utf8_lossy(&decoded).into_owned()
 }

@@ -132,12 +132,6 @@ where
     serde_json::from_slice(&bytes).map_err(|e| Refusal::bad_request(format!("Bad request, could not parse the body: {e}.")))
 }
 
-impl Default for DisposalRequest {
-    fn default() -> Self {
-        Self { savepoint_path: String::new() }
-    }
-}
-
 impl Service {
     /// A service for `job`.
     pub fn new(job: JobHandle, clock: Arc<dyn Clock>, storage: Arc<dyn Storage>) -> Self {

@@ -173,7 +173,6 @@ pub struct CheckpointStatistics {
 
 /// `GET /jobs/:id/checkpoints/config`
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[expect(clippy::struct_excessive_bools, reason = "Flink's message has these booleans")]
 pub struct CheckpointConfig {
     /// `exactly_once`, `at_least_once`
     pub mode: String,

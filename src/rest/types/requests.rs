@@ -94,7 +94,7 @@ pub struct CheckpointRequest {
 }
 
 /// `POST /savepoint-disposal`
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct DisposalRequest {
     /// Which savepoint.
     #[serde(rename = "savepoint-path")]
