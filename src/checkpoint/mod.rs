@@ -1,4 +1,34 @@
 //! Checkpoints and savepoints: when they are taken (the coordinator), what they are on disk, how long they are kept, and what can
 //! be restored from them. Decisions are pure functions of values; files are touched through [`crate::storage`] alone.
+//!
+//! - one subtask's state at one barrier: [`SubtaskSnapshot`] → [`write_subtask`] → [`WrittenSubtask`]
+//! - all of them: [`complete`] → [`CompletedCheckpoint`]; `_metadata` is written last
+//! - back again: [`open`] checks every file → [`OpenCheckpoint`] → [`plan_restore`] → rows
 
+mod columns;
+pub mod coordinator;
+mod discovery;
+mod disposal;
+mod error;
+mod layout;
+mod manifest;
+mod open;
+mod parquet_file;
+mod restore;
+pub mod retention;
 pub mod settings;
+mod write;
+
+pub use discovery::{FoundCheckpoint, Latest, checkpoints_of, latest};
+pub use disposal::{delete_checkpoint, dispose_savepoint};
+pub use error::{CheckpointError, RestoreError};
+pub use layout::{
+    METADATA, checkpoint_directory, create_checkpoint_directory, create_savepoint_directory, job_directory, path_of_text,
+    savepoint_directory,
+};
+pub use manifest::{
+    FileEntry, JobEntry, KeyedStateEntry, Manifest, ManifestHeader, OperatorEntry, OperatorHeader, OperatorStateEntry, SnapshotKind,
+};
+pub use open::{OpenCheckpoint, open, open_directory};
+pub use restore::{OperatorStateSpec, OperatorStates, Outcome, RestorePlan, StatePlan, plan_restore};
+pub use write::{CompletedCheckpoint, OperatorStatePart, SnapshotTarget, SubtaskSnapshot, WrittenFile, WrittenSubtask, complete, write_subtask};

@@ -1,0 +1,673 @@
+//! Decides when checkpoints and savepoints are taken, when they are complete and when they have failed (Flink:
+//! `CheckpointCoordinator`). A state machine: time and randomness come in as values, what is to be done goes out as [`Action`]s.
+//!
+//! One coordinator serves a job for its whole life, restarts included ([`Event::JobRestarting`], [`Event::JobRestarted`]).
+//! After every call, [`Coordinator::next_wakeup`] says when [`Event::Tick`] is due at the latest.
+
+mod pending;
+mod queue;
+mod reason;
+mod schedule;
+#[cfg(test)]
+mod tests;
+
+pub use pending::PendingView;
+pub use reason::FailureReason;
+
+use super::retention::Ending;
+use super::settings::CheckpointSettings;
+use crate::types::{ByteSize, CheckpointId, CheckpointKind, JobId, TriggerId};
+use pending::Pending;
+use queue::{Origin, RequestQueue};
+use reason::FailureCounter;
+use schedule::Schedule;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// What a person may ask for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Request {
+    /// `flink checkpoint`
+    Checkpoint {
+        /// `--full`
+        full: bool,
+    },
+    /// `flink savepoint`, `flink cancel -s`
+    Savepoint {
+        /// Where to; `savepoint-dir` without.
+        directory: Option<PathBuf>,
+        /// Cancel the job when it is complete.
+        cancel: bool,
+    },
+    /// `flink stop`
+    Stop {
+        /// Where to; `savepoint-dir` without.
+        directory: Option<PathBuf>,
+        /// Emit the maximum watermark first.
+        drain: bool,
+    },
+}
+
+/// What has happened. Events about checkpoints that are over are ignored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// Time has passed.
+    Tick,
+    /// A person asks for something; exactly one [`Action::Reply`] follows, at once or later.
+    Requested {
+        /// Names the request.
+        trigger: TriggerId,
+        /// What is asked for.
+        request: Request,
+    },
+    /// The directory of a checkpoint could not be made: no task has heard of it.
+    TriggerFailed {
+        /// Which one.
+        checkpoint: CheckpointId,
+        /// Why.
+        message: String,
+    },
+    /// A task has written its state.
+    Acknowledged {
+        /// For which checkpoint.
+        checkpoint: CheckpointId,
+        /// Which task (subtask of a chain), below the number of tasks.
+        task: usize,
+        /// Bytes written.
+        bytes: ByteSize,
+    },
+    /// A task could not write its state.
+    Declined {
+        /// For which checkpoint.
+        checkpoint: CheckpointId,
+        /// Which task.
+        task: usize,
+        /// What kind of failure: [`FailureReason::Async`] for state that could not be written.
+        reason: FailureReason,
+        /// What exactly.
+        message: String,
+    },
+    /// `_metadata` was written, or not.
+    Finalized {
+        /// Of which checkpoint.
+        checkpoint: CheckpointId,
+        /// Its directory (`None` in memory), or why it failed.
+        result: Result<Option<PathBuf>, String>,
+    },
+    /// A task has reached the end of its data and waits for [`Action::FinishTasks`]; until then it takes part in checkpoints.
+    TaskEnded {
+        /// Which one.
+        task: usize,
+    },
+    /// A task has ended.
+    TaskFinished {
+        /// Which one.
+        task: usize,
+    },
+    /// The files of a discarded checkpoint are gone, or cannot be removed.
+    DiscardFinished {
+        /// Which one.
+        checkpoint: CheckpointId,
+    },
+    /// The tasks are gone; a restart follows.
+    JobRestarting,
+    /// All tasks run again.
+    JobRestarted,
+    /// The job ends: whatever is pending fails, nothing is triggered any more.
+    JobEnding {
+        /// How.
+        ending: Ending,
+    },
+}
+
+/// What is to be done, in this order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Make the directory, then send barriers from all sources.
+    Trigger {
+        /// The new checkpoint.
+        checkpoint: CheckpointId,
+        /// Its kind, for the barrier.
+        kind: CheckpointKind,
+        /// For savepoints: in which directory theirs is to be made.
+        directory: Option<PathBuf>,
+    },
+    /// All tasks have acknowledged: write `_metadata`; answer with [`Event::Finalized`].
+    Finalize {
+        /// Which one.
+        checkpoint: CheckpointId,
+    },
+    /// Tell the tasks that a checkpoint is complete.
+    NotifyComplete {
+        /// Which one.
+        checkpoint: CheckpointId,
+        /// Sinks commit everything up to it. False for savepoints of a job that runs on (or is cancelled).
+        commit: bool,
+    },
+    /// A checkpoint has failed: tasks drop it (and sources that stopped for it go on), its directory is removed.
+    Abort {
+        /// Which one.
+        checkpoint: CheckpointId,
+        /// Why.
+        reason: FailureReason,
+        /// Why exactly: what the history shows.
+        message: String,
+    },
+    /// Remove a complete checkpoint that later ones have replaced; answer with [`Event::DiscardFinished`].
+    Discard {
+        /// Which one.
+        checkpoint: CheckpointId,
+    },
+    /// Answer a request.
+    Reply {
+        /// Which one.
+        trigger: TriggerId,
+        /// The answer.
+        result: Result<Completed, RequestError>,
+    },
+    /// Too many checkpoints have failed, or one that the job cannot go on without: handle it like a task's failure.
+    FailJob {
+        /// Why.
+        message: String,
+    },
+    /// All tasks may end now; they have committed what there is to commit. Comes behind the [`Action::NotifyComplete`] of the stop's
+    /// savepoint or of the final checkpoint.
+    FinishTasks {
+        /// The last checkpoint; `None` if the job takes none at its end.
+        checkpoint: Option<CheckpointId>,
+    },
+    /// The savepoint of `cancel -s` is complete: cancel the job.
+    CancelJob,
+}
+
+/// A checkpoint or savepoint that was asked for and is complete.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Completed {
+    /// Its number.
+    pub checkpoint: CheckpointId,
+    /// Its directory; `None` in memory.
+    pub path: Option<PathBuf>,
+}
+
+/// Why a request failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RequestError {
+    /// It did not come to a checkpoint or savepoint.
+    Failed(String),
+    /// The savepoint of a stop is complete, but the job failed before it had stopped.
+    FailedDuringStopping {
+        /// The savepoint.
+        savepoint: Option<PathBuf>,
+    },
+}
+
+impl RequestError {
+    /// What the person who asked is told, in Flink's words.
+    pub fn message(&self, job: JobId) -> String {
+        match self {
+            Self::Failed(message) => message.clone(),
+            Self::FailedDuringStopping { savepoint } => format!(
+                "A savepoint has been created at: {}, but the corresponding job {job} failed during stopping. The savepoint is consistent, \
+                 but might have uncommitted transactions. If you want to commit the transaction please restart a job from this savepoint.",
+                savepoint.as_deref().unwrap_or("<memory>".as_ref()).display()
+            ),
+        }
+    }
+}
+
+/// A stop or a cancel with savepoint that is under way. Periodic checkpoints are suspended meanwhile.
+#[derive(Debug)]
+struct Stop {
+    trigger: TriggerId,
+    /// Set when the savepoint of a stop is complete and its tasks are ending.
+    complete: Option<Completed>,
+}
+
+/// Where the job is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// Checkpoints can be taken.
+    Running,
+    /// The tasks were told to end, or the job to cancel.
+    Ending,
+    /// The tasks are gone, a restart follows.
+    Restarting,
+    /// Nothing happens any more.
+    Ended,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Coordinator {
+    settings: CheckpointSettings,
+    tasks: usize,
+    next_id: CheckpointId,
+    phase: Phase,
+    schedule: Schedule,
+    queue: RequestQueue,
+    pending: BTreeMap<CheckpointId, Pending>,
+    /// Aborted while `_metadata` was being written: should that succeed, the files go.
+    orphaned: BTreeSet<CheckpointId>,
+    failures: FailureCounter,
+    /// Complete checkpoints, oldest first: at most `num-retained`.
+    retained: Vec<CheckpointId>,
+    /// The savepoint of a stop whose side effects were committed.
+    committed_savepoint: Option<CheckpointId>,
+    discarding: BTreeSet<CheckpointId>,
+    ended: BTreeSet<usize>,
+    finished: BTreeSet<usize>,
+    stop: Option<Stop>,
+}
+
+impl Coordinator {
+    /// A coordinator for a job of `tasks` running tasks. `first`: the next checkpoint's number. `restarted`: the job was taken up
+    /// again after a failure: the first checkpoint then comes after `min-pause`, else at a random time within the interval. `now`:
+    /// the monotonic time that all later calls count on from.
+    pub fn new(settings: CheckpointSettings, tasks: usize, first: CheckpointId, restarted: bool, now: Duration, seed: u64) -> Self {
+        Self {
+            schedule: Schedule::new(&settings, restarted, now, seed),
+            failures: FailureCounter::new(settings.tolerable_failed),
+            settings,
+            tasks,
+            next_id: first,
+            phase: Phase::Running,
+            queue: RequestQueue::default(),
+            pending: BTreeMap::new(),
+            orphaned: BTreeSet::new(),
+            retained: Vec::new(),
+            committed_savepoint: None,
+            discarding: BTreeSet::new(),
+            ended: BTreeSet::new(),
+            finished: BTreeSet::new(),
+            stop: None,
+        }
+    }
+
+    /// Takes in what has happened; returns what is to be done, in that order.
+    pub fn handle(&mut self, now: Duration, event: Event) -> Vec<Action> {
+        let mut out = Vec::new();
+        if self.phase != Phase::Ended {
+            self.take_in(now, event, &mut out);
+            self.check_timers(now, &mut out);
+            self.trigger_waiting(now, &mut out);
+        } else if let Event::Requested { trigger, .. } = event {
+            out.push(refused(trigger, FailureReason::Shutdown));
+        }
+        out
+    }
+
+    /// When the next [`Event::Tick`] is due; `None`: only when something else happens.
+    pub fn next_wakeup(&self) -> Option<Duration> {
+        let deadlines = self.pending.values().map(|p| p.deadline);
+        self.schedule.next().into_iter().chain(deadlines).min()
+    }
+
+    /// The checkpoint that a restart begins from: the newest retained one, or the savepoint of a stop whose tasks did not end.
+    /// Savepoints of a job that runs on are never used.
+    pub fn restart_point(&self) -> Option<CheckpointId> {
+        self.retained.last().copied().max(self.committed_savepoint)
+    }
+
+    /// The retained checkpoints, oldest first.
+    pub fn retained(&self) -> &[CheckpointId] {
+        &self.retained
+    }
+
+    /// Checkpoints that are being taken, oldest first.
+    pub fn pending(&self) -> impl Iterator<Item = PendingView> + '_ {
+        self.pending.iter().map(|(id, pending)| pending.view(*id, self.tasks))
+    }
+
+    fn take_in(&mut self, now: Duration, event: Event, out: &mut Vec<Action>) {
+        match event {
+            Event::Tick => {}
+            Event::Requested { trigger, request } => self.requested(trigger, request, out),
+            Event::TriggerFailed { checkpoint, message } => self.fail(now, checkpoint, Failure::of_job(FailureReason::Io, message), out),
+            Event::Acknowledged { checkpoint, task, bytes } => self.acknowledged(checkpoint, task, bytes, out),
+            Event::Declined { checkpoint, reason, message, .. } => {
+                if self.pending.get(&checkpoint).is_some_and(|p| !p.finalizing) {
+                    self.fail(now, checkpoint, Failure { reason, detail: message, by_task: true }, out);
+                }
+            }
+            Event::Finalized { checkpoint, result: Ok(path) } => self.completed(now, checkpoint, path, out),
+            Event::Finalized { checkpoint, result: Err(message) } => {
+                self.orphaned.remove(&checkpoint);
+                self.fail(now, checkpoint, Failure::of_job(FailureReason::Finalize, message), out);
+            }
+            Event::TaskEnded { task } => self.task_ended(task, out),
+            Event::TaskFinished { task } => self.task_finished(now, task, out),
+            Event::DiscardFinished { checkpoint } => {
+                self.discarding.remove(&checkpoint);
+            }
+            Event::JobRestarting => self.give_up(FailureReason::Suspended, Phase::Restarting, out),
+            Event::JobRestarted => {
+                if self.phase == Phase::Restarting {
+                    self.phase = Phase::Running;
+                    self.schedule.resume(now);
+                }
+            }
+            Event::JobEnding { ending } => {
+                if ending == Ending::Finished {
+                    self.reply_stopped(out);
+                }
+                self.give_up(FailureReason::Shutdown, Phase::Ended, out);
+            }
+        }
+    }
+
+    fn requested(&mut self, trigger: TriggerId, request: Request, out: &mut Vec<Action>) {
+        if self.phase != Phase::Running {
+            out.push(refused(trigger, FailureReason::NotAllTasksRunning));
+            return;
+        }
+        if self.stop.is_some() {
+            let message = "The job is being stopped with a savepoint already; wait for that to end.";
+            out.push(Action::Reply { trigger, result: Err(RequestError::Failed(message.to_owned())) });
+            return;
+        }
+        let (directory, suspends) = match &request {
+            Request::Checkpoint { .. } => (None, false),
+            Request::Savepoint { directory, cancel } => (Some(directory), *cancel),
+            Request::Stop { directory, .. } => (Some(directory), true),
+        };
+        let directory = match directory.map(|d| d.clone().or_else(|| self.settings.savepoint_dir.clone())) {
+            Some(None) => {
+                out.push(Action::Reply { trigger, result: Err(RequestError::Failed(NO_DIRECTORY.to_owned())) });
+                return;
+            }
+            Some(directory) => directory,
+            None => None,
+        };
+        if suspends {
+            self.suspend(trigger, out);
+        }
+        if let Some(Origin::Requested { trigger, .. }) = self.queue.push(Origin::Requested { trigger, request, directory }) {
+            out.push(refused(trigger, FailureReason::TooManyRequests));
+        }
+    }
+
+    /// A stop or cancel with savepoint begins: no periodic checkpoints meanwhile; whatever waits or is not acknowledged yet ends.
+    fn suspend(&mut self, trigger: TriggerId, out: &mut Vec<Action>) {
+        self.schedule.suspend();
+        self.stop = Some(Stop { trigger, complete: None });
+        let unacknowledged: Vec<_> = self.pending.iter().filter(|(_, p)| !p.finalizing).map(|(id, _)| *id).collect();
+        for checkpoint in unacknowledged {
+            self.abort(checkpoint, FailureReason::SchedulerShutdown, "", out);
+        }
+        self.empty_queue(FailureReason::SchedulerShutdown, out);
+    }
+
+    fn empty_queue(&mut self, reason: FailureReason, out: &mut Vec<Action>) {
+        for origin in self.queue.drain() {
+            if let Origin::Requested { trigger, .. } = origin {
+                out.push(refused(trigger, reason));
+            }
+        }
+    }
+
+    fn acknowledged(&mut self, checkpoint: CheckpointId, task: usize, bytes: ByteSize, out: &mut Vec<Action>) {
+        if let Some(pending) = self.pending.get_mut(&checkpoint)
+            && pending.acknowledge(task, bytes)
+        {
+            out.push(Action::Finalize { checkpoint });
+        }
+    }
+
+    fn completed(&mut self, now: Duration, checkpoint: CheckpointId, path: Option<PathBuf>, out: &mut Vec<Action>) {
+        if self.orphaned.remove(&checkpoint) {
+            self.discard(checkpoint, out);
+            return;
+        }
+        if !self.pending.get(&checkpoint).is_some_and(|p| p.finalizing) {
+            return;
+        }
+        let Some(pending) = self.pending.remove(&checkpoint) else { return };
+        self.failures.succeeded(checkpoint);
+        self.schedule.completed(now);
+        let commit = pending.kind != CheckpointKind::Savepoint;
+        if commit {
+            self.abort_subsumed(checkpoint, out);
+        }
+        out.push(Action::NotifyComplete { checkpoint, commit });
+        let completed = Completed { checkpoint, path };
+        match (pending.kind, pending.origin) {
+            (CheckpointKind::Checkpoint, origin) => {
+                self.retain(checkpoint, out);
+                if let Origin::Requested { trigger, .. } = origin {
+                    out.push(Action::Reply { trigger, result: Ok(completed) });
+                }
+                if pending.all_ended && self.stop.is_none() {
+                    self.finish_tasks(Some(checkpoint), out);
+                }
+            }
+            (CheckpointKind::Savepoint, Origin::Requested { trigger, request, .. }) => {
+                out.push(Action::Reply { trigger, result: Ok(completed) });
+                if matches!(request, Request::Savepoint { cancel: true, .. }) {
+                    self.phase = Phase::Ending;
+                    out.push(Action::CancelJob);
+                }
+            }
+            (CheckpointKind::StopWithSavepoint { .. }, _) => {
+                self.committed_savepoint = Some(checkpoint);
+                if let Some(stop) = &mut self.stop {
+                    stop.complete = Some(completed);
+                }
+                self.finish_tasks(Some(checkpoint), out);
+            }
+            (CheckpointKind::Savepoint, Origin::Periodic | Origin::Final) => {}
+        }
+    }
+
+    fn abort_subsumed(&mut self, completed: CheckpointId, out: &mut Vec<Action>) {
+        let older = self.pending.range(..completed).filter(|(_, p)| !p.kind.is_savepoint());
+        for checkpoint in older.map(|(id, _)| *id).collect::<Vec<_>>() {
+            self.abort(checkpoint, FailureReason::Subsumed, "", out);
+        }
+    }
+
+    fn retain(&mut self, checkpoint: CheckpointId, out: &mut Vec<Action>) {
+        let at = self.retained.partition_point(|other| *other < checkpoint);
+        self.retained.insert(at, checkpoint);
+        while self.retained.len() > self.settings.num_retained.max(1) {
+            let oldest = self.retained.remove(0);
+            self.discard(oldest, out);
+        }
+    }
+
+    fn discard(&mut self, checkpoint: CheckpointId, out: &mut Vec<Action>) {
+        self.discarding.insert(checkpoint);
+        out.push(Action::Discard { checkpoint });
+    }
+
+    fn finish_tasks(&mut self, checkpoint: Option<CheckpointId>, out: &mut Vec<Action>) {
+        self.phase = Phase::Ending;
+        self.schedule.suspend();
+        out.push(Action::FinishTasks { checkpoint });
+        self.empty_queue(FailureReason::NotAllTasksRunning, out);
+    }
+
+    fn task_ended(&mut self, task: usize, out: &mut Vec<Action>) {
+        if task < self.tasks && self.phase == Phase::Running {
+            self.ended.insert(task);
+            self.take_final_checkpoint(out);
+        }
+    }
+
+    fn all_ended(&self) -> bool {
+        self.tasks > 0 && self.ended.union(&self.finished).count() == self.tasks
+    }
+
+    /// Once all tasks have ended, one more checkpoint commits what they still hold.
+    fn take_final_checkpoint(&mut self, out: &mut Vec<Action>) {
+        if !self.all_ended() || self.stop.is_some() || self.phase != Phase::Running {
+            return;
+        }
+        if self.schedule.is_periodic() && self.settings.after_tasks_finish && self.finished.is_empty() {
+            self.queue.push(Origin::Final);
+        } else {
+            self.finish_tasks(None, out);
+        }
+    }
+
+    fn task_finished(&mut self, now: Duration, task: usize, out: &mut Vec<Action>) {
+        if task >= self.tasks || !matches!(self.phase, Phase::Running | Phase::Ending) || !self.finished.insert(task) {
+            return;
+        }
+        let waiting = self.pending.iter().filter(|(_, p)| p.waits_for(task)).map(|(id, _)| *id);
+        for checkpoint in waiting.collect::<Vec<_>>() {
+            self.fail(now, checkpoint, Failure::of_job(FailureReason::DeclinedTaskClosing, String::new()), out);
+        }
+        if self.finished.len() == self.tasks {
+            self.reply_stopped(out);
+        }
+        self.take_final_checkpoint(out);
+    }
+
+    /// Answers a stop whose savepoint is complete and whose tasks have ended.
+    fn reply_stopped(&mut self, out: &mut Vec<Action>) {
+        if let Some(Stop { trigger, complete: Some(completed) }) = &mut self.stop {
+            out.push(Action::Reply { trigger: *trigger, result: Ok(completed.clone()) });
+            self.stop = None;
+        }
+    }
+
+    /// The tasks are gone: whatever is pending, waiting or stopping fails.
+    fn give_up(&mut self, reason: FailureReason, phase: Phase, out: &mut Vec<Action>) {
+        if let Some(Stop { trigger, complete: Some(completed) }) = self.stop.take() {
+            let error = RequestError::FailedDuringStopping { savepoint: completed.path };
+            out.push(Action::Reply { trigger, result: Err(error) });
+        }
+        for checkpoint in self.pending.keys().copied().collect::<Vec<_>>() {
+            self.abort(checkpoint, reason, "", out);
+        }
+        self.empty_queue(reason, out);
+        self.schedule.suspend();
+        self.ended.clear();
+        self.finished.clear();
+        self.phase = phase;
+    }
+
+    /// Ends a pending checkpoint and answers whoever asked for it.
+    fn abort(&mut self, checkpoint: CheckpointId, reason: FailureReason, detail: &str, out: &mut Vec<Action>) -> Option<Pending> {
+        let pending = self.pending.remove(&checkpoint)?;
+        if pending.finalizing && reason != FailureReason::Finalize {
+            self.orphaned.insert(checkpoint);
+        }
+        let message = reason.with_detail(detail);
+        out.push(Action::Abort { checkpoint, reason, message: message.clone() });
+        if let Origin::Requested { trigger, .. } = pending.origin {
+            out.push(Action::Reply { trigger, result: Err(RequestError::Failed(message)) });
+        }
+        Some(pending)
+    }
+
+    /// A pending checkpoint has failed: as [`Self::abort`], with what that means for the job.
+    fn fail(&mut self, now: Duration, checkpoint: CheckpointId, failure: Failure, out: &mut Vec<Action>) {
+        let Failure { reason, detail, by_task } = failure;
+        let Some(pending) = self.abort(checkpoint, reason, &detail, out) else { return };
+        let is_stop = matches!(pending.kind, CheckpointKind::StopWithSavepoint { .. });
+        if self.stop.as_ref().is_some_and(|stop| pending.is_requested_by(stop.trigger)) {
+            self.stop = None;
+            self.schedule.resume(now);
+        }
+        // A task that failed at the barrier of a stop cannot go on, and a maximum watermark cannot be taken back: the job starts
+        // again from its last checkpoint.
+        let drained = matches!(pending.kind, CheckpointKind::StopWithSavepoint { drain: true });
+        if is_stop && (by_task || (drained && reason != FailureReason::Io)) {
+            self.fail_job(reason.with_detail(&detail), out);
+        } else if (by_task || !pending.kind.is_savepoint())
+            && let Some(message) = self.failures.failed(checkpoint, reason)
+        {
+            self.fail_job(message, out);
+        }
+        self.take_final_checkpoint_after_stop(is_stop, out);
+    }
+
+    /// The runtime answers with [`Event::JobRestarting`] or [`Event::JobEnding`]; nothing is triggered until then.
+    fn fail_job(&mut self, message: String, out: &mut Vec<Action>) {
+        self.phase = Phase::Restarting;
+        self.schedule.suspend();
+        out.push(Action::FailJob { message });
+    }
+
+    fn take_final_checkpoint_after_stop(&mut self, was_stop: bool, out: &mut Vec<Action>) {
+        // A final checkpoint that failed is tried again at the next beat; one that a stop has put off is taken now.
+        if was_stop {
+            self.take_final_checkpoint(out);
+        }
+    }
+
+    fn check_timers(&mut self, now: Duration, out: &mut Vec<Action>) {
+        let expired: Vec<_> = self.pending.iter().filter(|(_, p)| p.deadline <= now).map(|(id, _)| *id).collect();
+        for checkpoint in expired {
+            self.fail(now, checkpoint, Failure::of_job(FailureReason::Expired, String::new()), out);
+        }
+        if self.schedule.take_due(now) {
+            self.queue.push(Origin::Periodic);
+        }
+    }
+
+    fn trigger_waiting(&mut self, now: Duration, out: &mut Vec<Action>) {
+        while self.phase == Phase::Running && self.discarding.len() <= self.settings.max_concurrent.max(1) {
+            let Some(first) = self.queue.first() else { return };
+            if self.pending.len() >= self.settings.max_concurrent.max(1) && !first.is_savepoint() {
+                return;
+            }
+            let is_periodic = first.is_periodic();
+            let Some(origin) = self.queue.pop() else { return };
+            let pause = self.schedule.pause_left(now);
+            if is_periodic && !pause.is_zero() {
+                self.schedule.retry_in(pause, now);
+            } else {
+                self.trigger(now, origin, out);
+            }
+        }
+    }
+
+    fn trigger(&mut self, now: Duration, origin: Origin, out: &mut Vec<Action>) {
+        if !self.finished.is_empty() {
+            if let Origin::Requested { trigger, .. } = origin {
+                if self.stop.as_ref().is_some_and(|stop| stop.trigger == trigger) {
+                    self.stop = None;
+                    self.schedule.resume(now);
+                }
+                out.push(refused(trigger, FailureReason::NotAllTasksRunning));
+            }
+            return;
+        }
+        let checkpoint = self.next_id;
+        self.next_id = checkpoint.next();
+        let (kind, directory) = match &origin {
+            Origin::Requested { request: Request::Savepoint { .. }, directory, .. } => (CheckpointKind::Savepoint, directory.clone()),
+            Origin::Requested { request: Request::Stop { drain, .. }, directory, .. } => {
+                (CheckpointKind::StopWithSavepoint { drain: *drain }, directory.clone())
+            }
+            Origin::Requested { .. } | Origin::Periodic | Origin::Final => (CheckpointKind::Checkpoint, None),
+        };
+        let deadline = now.saturating_add(self.settings.timeout);
+        self.pending.insert(checkpoint, Pending::new(kind, origin, self.tasks, deadline, self.all_ended()));
+        out.push(Action::Trigger { checkpoint, kind, directory });
+    }
+}
+
+/// Why a pending checkpoint failed, and whether a task says so.
+struct Failure {
+    reason: FailureReason,
+    detail: String,
+    by_task: bool,
+}
+
+impl Failure {
+    fn of_job(reason: FailureReason, detail: String) -> Self {
+        Self { reason, detail, by_task: false }
+    }
+}
+
+const NO_DIRECTORY: &str = "No savepoint directory configured. You can either specify a directory via configure a cluster-wide default via \
+    key 'execution.checkpointing.savepoint-dir' or specify a directory in the command line, like -s :targetDirectory for cancelling, -p \
+    :targetDirectory for stopping or :targetDirectory for purely taking savepoint.";
+
+fn refused(trigger: TriggerId, reason: FailureReason) -> Action {
+    Action::Reply { trigger, result: Err(RequestError::Failed(reason.message().to_owned())) }
+}

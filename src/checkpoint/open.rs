@@ -1,0 +1,168 @@
+//! A checkpoint or savepoint that was opened for reading: every file of it is there, whole and unaltered.
+
+use super::columns::conform;
+use super::error::RestoreError;
+use super::layout::{METADATA, below, path_of_text};
+use super::manifest::{FileEntry, Manifest};
+use super::parquet_file::{self, Content};
+use super::write::{CompletedCheckpoint, Place};
+use crate::state::RestoredState;
+use crate::storage::Storage;
+use crate::types::{KeyGroupRange, OperatorUid, Schema, limits};
+use arrow::array::RecordBatch;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// A checkpoint or savepoint whose files were all checked.
+#[derive(Debug, Clone)]
+pub struct OpenCheckpoint {
+    manifest: Arc<Manifest>,
+    place: Place,
+}
+
+/// Opens what a person named: a directory or its `_metadata`, with or without `file:`. A relative path starts at the working
+/// directory, which the caller puts in front. Reads every file once and compares lengths and checksums.
+pub fn open(storage: Arc<dyn Storage>, text: &str) -> Result<OpenCheckpoint, RestoreError> {
+    let directory = find_directory(&*storage, text)?;
+    open_directory(storage, &directory)
+}
+
+/// Opens the checkpoint in `directory`. Reads every file once and compares lengths and checksums.
+pub fn open_directory(storage: Arc<dyn Storage>, directory: &Path) -> Result<OpenCheckpoint, RestoreError> {
+    let manifest = read_manifest(&*storage, directory)?;
+    let place = Place::Directory { storage, dir: directory.to_owned() };
+    let checkpoint = OpenCheckpoint { manifest: Arc::new(manifest), place };
+    for file in checkpoint.manifest.files() {
+        checkpoint.verify(file)?;
+    }
+    Ok(checkpoint)
+}
+
+/// The directory of the checkpoint that `text` names.
+pub(super) fn find_directory(storage: &dyn Storage, text: &str) -> Result<PathBuf, RestoreError> {
+    let path = path_of_text(text)?;
+    let reading = |source| RestoreError::Io { context: format!("opening {text}"), source };
+    let entry = storage.entry(&path).map_err(reading)?.ok_or_else(|| RestoreError::NotFound(text.to_owned()))?;
+    if entry.is_dir {
+        let metadata = storage.entry(&path.join(METADATA)).map_err(reading)?;
+        return if metadata.is_some() { Ok(path) } else { Err(RestoreError::NoMetadata(text.to_owned())) };
+    }
+    match path.parent() {
+        Some(directory) if path.file_name().is_some_and(|name| name == METADATA) => Ok(directory.to_owned()),
+        _ => Err(RestoreError::NoMetadata(text.to_owned())),
+    }
+}
+
+/// `_metadata` of the checkpoint in `directory`, its files unseen.
+pub(super) fn read_manifest(storage: &dyn Storage, directory: &Path) -> Result<Manifest, RestoreError> {
+    let path = directory.join(METADATA);
+    let bytes = storage.read(&path, limits::METADATA_FILE.0).map_err(|e| match e.kind() {
+        io::ErrorKind::NotFound => RestoreError::NoMetadata(directory.display().to_string()),
+        _ => RestoreError::Io { context: "reading the metadata".to_owned(), source: e },
+    })?;
+    Manifest::parse(&bytes).map_err(|message| RestoreError::Manifest { path, message })
+}
+
+impl CompletedCheckpoint {
+    /// Opens it for reading; files on disk are checked again.
+    pub fn open(&self) -> Result<OpenCheckpoint, RestoreError> {
+        match &self.place {
+            Place::Directory { storage, dir } => open_directory(Arc::clone(storage), dir),
+            Place::Memory(_) => Ok(OpenCheckpoint { manifest: Arc::clone(self.manifest()), place: self.place.clone() }),
+        }
+    }
+}
+
+impl OpenCheckpoint {
+    /// What it consists of.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// Its directory; `None` in memory.
+    pub fn directory(&self) -> Option<&Path> {
+        match &self.place {
+            Place::Directory { dir, .. } => Some(dir),
+            Place::Memory(_) => None,
+        }
+    }
+
+    /// The keyed states of an operator: the rows of `range`, and possibly some of other key groups. Empty for an operator that the
+    /// checkpoint does not have.
+    pub fn keyed_state(&self, uid: &OperatorUid, range: KeyGroupRange) -> Result<Vec<RestoredState>, RestoreError> {
+        let Some(operator) = self.manifest.operator(uid) else { return Ok(Vec::new()) };
+        let mut states = Vec::with_capacity(operator.keyed_states.len());
+        for state in &operator.keyed_states {
+            let schema = state.descriptor.columns();
+            let batches = self.rows(&state.files, &schema, Some(range))?;
+            states.push(RestoredState { descriptor: Arc::new(state.descriptor.clone()), batches });
+        }
+        Ok(states)
+    }
+
+    /// An operator state: the rows of all former subtasks, one batch or more for each, in the subtasks' order. Empty if there is
+    /// none.
+    pub fn operator_state(&self, uid: &OperatorUid, name: &str) -> Result<Vec<RecordBatch>, RestoreError> {
+        let operator = self.manifest.operator(uid);
+        match operator.and_then(|o| o.operator_states.iter().find(|s| s.name == name)) {
+            Some(state) => self.rows(&state.files, &state.columns, None),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// The rows of some of the manifest's files, with exactly these columns.
+    pub fn rows(&self, files: &[FileEntry], columns: &Schema, range: Option<KeyGroupRange>) -> Result<Vec<RecordBatch>, RestoreError> {
+        let mut batches = Vec::new();
+        for file in files {
+            let altered = |message| RestoreError::AlteredFile { path: self.path_of(file), message };
+            let read = parquet_file::read(self.content(file)?, range, file.rows).map_err(altered)?;
+            for batch in read {
+                batches.push(conform(&batch, columns).map_err(altered)?);
+            }
+        }
+        Ok(batches)
+    }
+
+    fn path_of(&self, file: &FileEntry) -> PathBuf {
+        match &self.place {
+            // The path was checked when the manifest was read; without a directory the name alone is shown.
+            Place::Directory { dir, .. } => below(dir, &file.path).unwrap_or_else(|| PathBuf::from(&file.path)),
+            Place::Memory(_) => PathBuf::from(&file.path),
+        }
+    }
+
+    fn content(&self, file: &FileEntry) -> Result<Content, RestoreError> {
+        let missing = || RestoreError::MissingFile { path: self.path_of(file) };
+        match &self.place {
+            Place::Memory(files) => files.get(&file.path).cloned().map(Content::Memory).ok_or_else(missing),
+            Place::Directory { storage, dir } => {
+                let path = below(dir, &file.path).ok_or_else(missing)?;
+                match storage.open(&path) {
+                    Ok(opened) => Ok(Content::File(Arc::from(opened))),
+                    Err(e) if e.kind() == io::ErrorKind::NotFound => Err(missing()),
+                    Err(source) => Err(RestoreError::Io { context: "opening a file of the snapshot".to_owned(), source }),
+                }
+            }
+        }
+    }
+
+    fn verify(&self, file: &FileEntry) -> Result<(), RestoreError> {
+        let content = self.content(file)?;
+        let altered = |message| RestoreError::AlteredFile { path: self.path_of(file), message };
+        let length = parquet::file::reader::Length::len(&content);
+        if let Some(expected) = file.bytes
+            && length != expected.0
+        {
+            return Err(altered(format!("{length} bytes, {} were written", expected.0)));
+        }
+        if let Some(expected) = file.xxh3 {
+            let sum = content.sum();
+            let (_, found) = sum.map_err(|source| RestoreError::Io { context: format!("checking {}", self.path_of(file).display()), source })?;
+            if found != expected {
+                return Err(altered(format!("checksum {:016x}, {:016x} was written", found.0, expected.0)));
+            }
+        }
+        Ok(())
+    }
+}

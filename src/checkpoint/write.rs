@@ -1,0 +1,310 @@
+//! From rows to a checkpoint: subtasks write their files side by side, then `_metadata` is written, last.
+
+use super::error::CheckpointError;
+use super::layout::{METADATA, keyed_file, operator_file};
+use super::manifest::{FORMAT_VERSION, FileEntry, KeyedStateEntry, Manifest, ManifestHeader, OperatorEntry, OperatorStateEntry};
+use super::parquet_file::{FileSink, FileSum, FileWriter, MemoryFile, WriteError};
+use crate::state::{KeyedSnapshot, StateDescriptor, StateError, StateSnapshot};
+use crate::storage::Storage;
+use crate::types::{ByteSize, CheckpointId, OperatorUid, Schema, limits};
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use bytes::Bytes;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Where the files of one checkpoint go.
+#[derive(Debug, Clone)]
+pub enum SnapshotTarget {
+    /// Files below a directory of its own, which exists: `chk-<n>` or `savepoint-…`.
+    Directory {
+        /// Files.
+        storage: Arc<dyn Storage>,
+        /// The directory.
+        dir: PathBuf,
+    },
+    /// The same files as bytes in memory (checkpoint storage `jobmanager`); a state larger than
+    /// [`limits::JOBMANAGER_STATE`] is an error.
+    Memory,
+}
+
+/// The state of one operator in one subtask at one barrier. A chain hands over one for each of its operators.
+#[derive(Debug)]
+pub struct SubtaskSnapshot {
+    /// Whose state it is.
+    pub operator: OperatorUid,
+    /// Which subtask of it.
+    pub subtask: usize,
+    /// Keyed states.
+    pub keyed: KeyedSnapshot,
+    /// Splits, writers, committables.
+    pub operator_state: Vec<OperatorStatePart>,
+}
+
+/// What one subtask adds to an operator state.
+#[derive(Debug, Clone)]
+pub struct OperatorStatePart {
+    /// `splits`, `writer`, `committables`, …: unique within the operator.
+    pub name: String,
+    /// Its rows. None of them: no file is written.
+    pub rows: RecordBatch,
+}
+
+/// What was written for one operator in one subtask.
+#[derive(Debug, Clone)]
+pub struct WrittenSubtask {
+    /// Whose state it is.
+    pub operator: OperatorUid,
+    /// Which subtask of it.
+    pub subtask: usize,
+    keyed: Vec<(Arc<StateDescriptor>, Option<WrittenFile>)>,
+    parts: Vec<(String, Schema, Option<WrittenFile>)>,
+}
+
+/// A file that was written and synced (or kept in memory).
+#[derive(Debug, Clone)]
+pub struct WrittenFile {
+    /// Path, rows, length and checksum.
+    pub entry: FileEntry,
+    content: Option<Bytes>,
+}
+
+impl WrittenSubtask {
+    /// Bytes written.
+    pub fn bytes(&self) -> ByteSize {
+        ByteSize(self.files().filter_map(|f| f.entry.bytes).map(|b| b.0).sum())
+    }
+
+    /// Rows written.
+    pub fn rows(&self) -> u64 {
+        self.files().filter_map(|f| f.entry.rows).sum()
+    }
+
+    /// The files.
+    pub fn files(&self) -> impl Iterator<Item = &WrittenFile> {
+        let keyed = self.keyed.iter().filter_map(|(_, file)| file.as_ref());
+        keyed.chain(self.parts.iter().filter_map(|(_, _, file)| file.as_ref()))
+    }
+}
+
+/// Writes one operator's state in one subtask: one Parquet file a state, each of them synced when this returns. Blocks; meant for a
+/// thread that may. After an error the directory is removed with the whole attempt ([`super::delete_checkpoint`]).
+pub fn write_subtask(target: &SnapshotTarget, snapshot: SubtaskSnapshot) -> Result<WrittenSubtask, CheckpointError> {
+    let SubtaskSnapshot { operator, subtask, keyed: KeyedSnapshot { states, .. }, operator_state } = snapshot;
+    let mut keyed = Vec::with_capacity(states.len());
+    for StateSnapshot { descriptor, batches, .. } in states {
+        let name = format!("{operator}/{}", descriptor.name);
+        let path = keyed_file(&operator, &descriptor.name, subtask);
+        let file = write_file(target, path, &name, descriptor.columns().to_arrow(), batches)?;
+        keyed.push((descriptor, file));
+    }
+    let mut parts = Vec::with_capacity(operator_state.len());
+    for OperatorStatePart { name: state, rows } in operator_state {
+        let name = format!("{operator}/{state}");
+        let columns = Schema::from_arrow(&rows.schema());
+        let columns = columns.map_err(|message| CheckpointError::Rows { state: name.clone(), message })?;
+        let path = operator_file(&operator, &state, subtask);
+        let schema = rows.schema();
+        let file = write_file(target, path, &name, schema, std::iter::once(Ok(rows)))?;
+        parts.push((state, columns, file));
+    }
+    Ok(WrittenSubtask { operator, subtask, keyed, parts })
+}
+
+fn write_file(
+    target: &SnapshotTarget,
+    path: String,
+    state: &str,
+    schema: SchemaRef,
+    batches: impl Iterator<Item = Result<RecordBatch, StateError>>,
+) -> Result<Option<WrittenFile>, CheckpointError> {
+    let mut batches = batches.filter(|batch| batch.as_ref().map_or(true, |rows| rows.num_rows() > 0)).peekable();
+    if batches.peek().is_none() {
+        return Ok(None);
+    }
+    match target {
+        SnapshotTarget::Directory { storage, dir } => {
+            let absolute = dir.join(&path);
+            let context = format!("writing state {state}");
+            if let Some(parent) = absolute.parent() {
+                storage.create_dir_all(parent).map_err(CheckpointError::io(&context))?;
+            }
+            let file = storage.create(&absolute).map_err(CheckpointError::io(&context))?;
+            let (_, sum) = fill(file, state, schema, batches)?;
+            Ok(Some(WrittenFile { entry: entry(path, sum), content: None }))
+        }
+        SnapshotTarget::Memory => {
+            let file = MemoryFile { bytes: Vec::new(), limit: limits::JOBMANAGER_STATE };
+            let (file, sum) = fill(file, state, schema, batches)?;
+            Ok(Some(WrittenFile { entry: entry(path, sum), content: Some(file.bytes.into()) }))
+        }
+    }
+}
+
+fn entry(path: String, sum: FileSum) -> FileEntry {
+    FileEntry { path, rows: Some(sum.rows), bytes: Some(sum.bytes), xxh3: Some(sum.xxh3) }
+}
+
+fn fill<F: FileSink>(
+    file: F,
+    state: &str,
+    schema: SchemaRef,
+    batches: impl Iterator<Item = Result<RecordBatch, StateError>>,
+) -> Result<(F, FileSum), CheckpointError> {
+    let failed = |error: WriteError| match error {
+        WriteError::Io(e) if e.kind() == std::io::ErrorKind::FileTooLarge => {
+            let limit = limits::JOBMANAGER_STATE;
+            CheckpointError::TooLargeForMemory { state: state.to_owned(), size: limit, limit }
+        }
+        WriteError::Io(source) => CheckpointError::Io { context: format!("writing state {state}"), source },
+        WriteError::Rows(message) => CheckpointError::Rows { state: state.to_owned(), message },
+    };
+    let mut writer = FileWriter::new(file, schema).map_err(failed)?;
+    for batch in batches {
+        writer.write(&batch?).map_err(failed)?;
+    }
+    writer.finish().map_err(failed)
+}
+
+/// A checkpoint or savepoint that is complete: it can be restored from.
+#[derive(Debug, Clone)]
+pub struct CompletedCheckpoint {
+    manifest: Arc<Manifest>,
+    /// Its directory and its files' storage, or its files.
+    pub(super) place: Place,
+}
+
+/// Where the files of a complete checkpoint are.
+#[derive(Debug, Clone)]
+pub(super) enum Place {
+    Directory { storage: Arc<dyn Storage>, dir: PathBuf },
+    Memory(Arc<BTreeMap<String, Bytes>>),
+}
+
+impl CompletedCheckpoint {
+    /// What it consists of.
+    pub fn manifest(&self) -> &Arc<Manifest> {
+        &self.manifest
+    }
+
+    /// Its number.
+    pub fn id(&self) -> CheckpointId {
+        self.manifest.checkpoint_id
+    }
+
+    /// Its directory; `None` in memory.
+    pub fn directory(&self) -> Option<&Path> {
+        match &self.place {
+            Place::Directory { dir, .. } => Some(dir),
+            Place::Memory(_) => None,
+        }
+    }
+
+    /// Bytes of its files.
+    pub fn bytes(&self) -> ByteSize {
+        self.manifest.bytes()
+    }
+}
+
+/// Makes a checkpoint of what all subtasks wrote: directories are synced, then `_metadata` is written, synced and renamed into
+/// place. Before this returns, nothing counts; if it fails, the directory is to be removed.
+pub fn complete(
+    target: &SnapshotTarget,
+    header: ManifestHeader,
+    written: Vec<WrittenSubtask>,
+) -> Result<CompletedCheckpoint, CheckpointError> {
+    let mut contents = BTreeMap::new();
+    for file in written.iter().flat_map(WrittenSubtask::files) {
+        if let Some(content) = &file.content {
+            contents.insert(file.entry.path.clone(), content.clone());
+        }
+    }
+    let manifest = assemble(header, written)?;
+    let json = manifest.to_json().map_err(CheckpointError::Invariant)?;
+    let place = match target {
+        SnapshotTarget::Memory => Place::Memory(Arc::new(contents)),
+        SnapshotTarget::Directory { storage, dir } => {
+            seal(&**storage, dir, &manifest, &json).map_err(CheckpointError::io("completing the checkpoint"))?;
+            Place::Directory { storage: Arc::clone(storage), dir: dir.clone() }
+        }
+    };
+    Ok(CompletedCheckpoint { manifest: Arc::new(manifest), place })
+}
+
+fn seal(storage: &dyn Storage, dir: &Path, manifest: &Manifest, json: &[u8]) -> std::io::Result<()> {
+    let mut directories = BTreeSet::from([dir.to_owned()]);
+    for file in manifest.files() {
+        let path = dir.join(&file.path);
+        directories.extend(path.ancestors().skip(1).take_while(|d| d.starts_with(dir)).map(Path::to_owned));
+    }
+    for directory in &directories {
+        storage.sync_dir(directory)?;
+    }
+    if let Some(parent) = dir.parent() {
+        storage.sync_dir(parent)?;
+    }
+    storage.write_atomic(&dir.join(METADATA), json)
+}
+
+/// The manifest of what was written: operators in the header's order, states in the order of their names.
+fn assemble(header: ManifestHeader, written: Vec<WrittenSubtask>) -> Result<Manifest, CheckpointError> {
+    let mut operators = Vec::with_capacity(header.operators.len());
+    let mut by_uid: BTreeMap<OperatorUid, Vec<WrittenSubtask>> = BTreeMap::new();
+    for subtask in written {
+        by_uid.entry(subtask.operator.clone()).or_default().push(subtask);
+    }
+    for operator in header.operators {
+        let mut subtasks = by_uid.remove(&operator.uid).unwrap_or_default();
+        subtasks.sort_by_key(|s| s.subtask);
+        if subtasks.windows(2).any(|two| two[0].subtask == two[1].subtask) {
+            return Err(CheckpointError::Invariant(format!("two snapshots of one subtask of operator {}", operator.uid)));
+        }
+        let (keyed_states, operator_states) = merge_states(&operator.uid, subtasks)?;
+        let (uid, kind, parallelism) = (operator.uid, operator.kind, operator.parallelism);
+        operators.push(OperatorEntry { uid, kind, parallelism, keyed_states, operator_states });
+    }
+    if let Some(uid) = by_uid.keys().next() {
+        return Err(CheckpointError::Invariant(format!("a snapshot of operator {uid}, which the job does not have")));
+    }
+    Ok(Manifest {
+        format_version: FORMAT_VERSION,
+        kind: header.kind,
+        job: header.job,
+        checkpoint_id: header.checkpoint,
+        time: header.time,
+        max_parallelism: header.max_parallelism,
+        options: header.options,
+        operators,
+    })
+}
+
+type States = (Vec<KeyedStateEntry>, Vec<OperatorStateEntry>);
+
+fn merge_states(uid: &OperatorUid, subtasks: Vec<WrittenSubtask>) -> Result<States, CheckpointError> {
+    let mut keyed: BTreeMap<String, KeyedStateEntry> = BTreeMap::new();
+    let mut parts: BTreeMap<String, OperatorStateEntry> = BTreeMap::new();
+    let differs = |name: &str| CheckpointError::Rows {
+        state: format!("{uid}/{name}"),
+        message: "two subtasks hold it with different columns".to_owned(),
+    };
+    for subtask in subtasks {
+        for (descriptor, file) in subtask.keyed {
+            let name = descriptor.name.clone();
+            let state = keyed.entry(name).or_insert_with(|| KeyedStateEntry { descriptor: (*descriptor).clone(), files: Vec::new() });
+            if state.descriptor != *descriptor {
+                return Err(differs(&descriptor.name));
+            }
+            state.files.extend(file.map(|f| f.entry));
+        }
+        for (name, columns, file) in subtask.parts {
+            let state = parts.entry(name.clone());
+            let state = state.or_insert_with(|| OperatorStateEntry { name: name.clone(), columns: columns.clone(), files: Vec::new() });
+            if state.columns != columns {
+                return Err(differs(&name));
+            }
+            state.files.extend(file.map(|f| f.entry));
+        }
+    }
+    Ok((keyed.into_values().collect(), parts.into_values().collect()))
+}
