@@ -72,7 +72,9 @@ pub fn path_of_text(text: &str) -> Result<PathBuf, RestoreError> {
         Some(rest) => match rest.strip_prefix("//") {
             // file:///path and file://localhost/path; any other host is another machine.
             Some(rest) if rest.starts_with('/') => rest,
-            Some(rest) => rest.strip_prefix("localhost").filter(|r| r.starts_with('/')).ok_or_else(|| RestoreError::Scheme(text.to_owned()))?,
+            Some(rest) => {
+                rest.strip_prefix("localhost").filter(|r| r.starts_with('/')).ok_or_else(|| RestoreError::Scheme(text.to_owned()))?
+            }
             None => rest,
         },
         None if has_scheme(text) => return Err(RestoreError::Scheme(text.to_owned())),

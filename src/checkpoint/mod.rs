@@ -31,4 +31,6 @@ pub use manifest::{
 };
 pub use open::{OpenCheckpoint, open, open_directory};
 pub use restore::{OperatorStateSpec, OperatorStates, Outcome, RestorePlan, StatePlan, plan_restore};
-pub use write::{CompletedCheckpoint, OperatorStatePart, SnapshotTarget, SubtaskSnapshot, WrittenFile, WrittenSubtask, complete, write_subtask};
+pub use write::{
+    CompletedCheckpoint, OperatorStatePart, SnapshotTarget, SubtaskSnapshot, WrittenFile, WrittenSubtask, complete, write_subtask,
+};

@@ -158,7 +158,8 @@ impl OpenCheckpoint {
         }
         if let Some(expected) = file.xxh3 {
             let sum = content.sum();
-            let (_, found) = sum.map_err(|source| RestoreError::Io { context: format!("checking {}", self.path_of(file).display()), source })?;
+            let (_, found) =
+                sum.map_err(|source| RestoreError::Io { context: format!("checking {}", self.path_of(file).display()), source })?;
             if found != expected {
                 return Err(altered(format!("checksum {:016x}, {:016x} was written", found.0, expected.0)));
             }

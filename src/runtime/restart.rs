@@ -95,10 +95,9 @@ impl RestartStrategy {
     fn describe(&self) -> String {
         match self.settings {
             RestartSettings::None => "NoRestartBackoffTimeStrategy".to_owned(),
-            RestartSettings::FixedDelay { attempts, delay } => format!(
-                "FixedDelayRestartBackoffTimeStrategy(maxNumberRestartAttempts={attempts}, backoffTimeMS={})",
-                delay.as_millis()
-            ),
+            RestartSettings::FixedDelay { attempts, delay } => {
+                format!("FixedDelayRestartBackoffTimeStrategy(maxNumberRestartAttempts={attempts}, backoffTimeMS={})", delay.as_millis())
+            }
             RestartSettings::FailureRate { max_failures, interval, delay } => format!(
                 "FailureRateRestartBackoffTimeStrategy(failuresIntervalMS={},backoffTimeMS={},\
                  maxFailuresPerInterval={max_failures})",
