@@ -49,6 +49,21 @@ impl CompiledExpr {
         value.into_array(batch.num_rows()).map_err(ArrowError::from)
     }
 
+    /// True if the expression is column `column`, or that plus or minus a constant: then it grows with the column.
+    pub fn is_column_with_offset(&self, column: usize) -> bool {
+        use datafusion_expr::Operator::{Minus, Plus};
+        use datafusion_physical_expr::expressions::{BinaryExpr, Literal};
+        let expr: &dyn std::any::Any = self.expr.as_ref();
+        match expr.downcast_ref::<BinaryExpr>() {
+            None => self.as_column() == Some(column),
+            Some(binary) => {
+                let (left, right): (&dyn std::any::Any, &dyn std::any::Any) = (binary.left().as_ref(), binary.right().as_ref());
+                let left = left.downcast_ref::<datafusion_physical_expr::expressions::Column>();
+                matches!(binary.op(), Plus | Minus) && left.is_some_and(|c| c.index() == column) && right.is::<Literal>()
+            }
+        }
+    }
+
     /// The position of the column if the expression is nothing but a column.
     pub fn as_column(&self) -> Option<usize> {
         let expr: &dyn std::any::Any = self.expr.as_ref();

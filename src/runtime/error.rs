@@ -1,0 +1,90 @@
+//! How a task, and how a job, ends.
+
+use super::handle::JobStatus;
+use crate::connector::ConnectorError;
+use crate::error::RetryHint;
+use crate::operator::OperatorError;
+use crate::state::StateError;
+use std::time::Duration;
+
+/// A task failed.
+#[derive(Debug, thiserror::Error)]
+pub enum TaskError {
+    /// An operator failed.
+    #[error("{operator}: {source}")]
+    Operator {
+        /// Its name in the plan.
+        operator: String,
+        /// Why.
+        source: OperatorError,
+    },
+    /// A source or a sink failed.
+    #[error("{operator}: {source}")]
+    Connector {
+        /// Its name in the plan.
+        operator: String,
+        /// Why.
+        source: ConnectorError,
+    },
+    /// Saved state does not fit, or state could not be snapshotted.
+    #[error("{operator}: {source}")]
+    State {
+        /// Its name in the plan.
+        operator: String,
+        /// Why.
+        source: StateError,
+    },
+    /// The task panicked: a bug.
+    #[error("{operator}: the task panicked: {message}")]
+    Panic {
+        /// The vertex.
+        operator: String,
+        /// What the panic said.
+        message: String,
+    },
+    /// Checkpoints failed more often than is tolerated.
+    #[error("{0}")]
+    Checkpoint(String),
+}
+
+impl TaskError {
+    /// Whether a restart can help.
+    pub fn retry_hint(&self) -> RetryHint {
+        match self {
+            Self::Operator { source, .. } => source.retry_hint(),
+            Self::Connector { source, .. } => source.retry_hint(),
+            Self::State { source, .. } => source.retry_hint(),
+            Self::Panic { .. } | Self::Checkpoint(_) => RetryHint::Backoff,
+        }
+    }
+
+    /// True if the reader of the job's output went away: the job ends as if it were cancelled.
+    pub fn is_broken_pipe(&self) -> bool {
+        match self {
+            Self::Connector { source: ConnectorError::Io { source, .. }, .. } => source.kind() == std::io::ErrorKind::BrokenPipe,
+            _ => false,
+        }
+    }
+}
+
+/// How a job ended.
+#[derive(Debug)]
+pub struct JobOutcome {
+    /// FINISHED, CANCELED or FAILED.
+    pub status: JobStatus,
+    /// From its start to its end.
+    pub runtime: Duration,
+    /// Why it failed.
+    pub failure: Option<String>,
+}
+
+/// A job could not be started; nothing was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// What should be restored does not fit the job.
+    #[error("{0}")]
+    NotRestorable(String),
+    /// Anything else.
+    #[error("{0}")]
+    Other(String),
+}

@@ -1,0 +1,396 @@
+//! The loops of the two kinds of task: one polls a source, one polls its input channels; both run a chain, take snapshots at
+//! barriers and obey the job loop. The only asynchronous code around operators.
+
+use super::align::Progress;
+use super::chain::Chain;
+use super::error::TaskError;
+use super::gate::{GateEvent, InputGate};
+use crate::checkpoint::{SnapshotTarget, SubtaskSnapshot, WrittenSubtask, write_subtask};
+use crate::connector::{SourceEvent, SourceReader};
+use crate::expr::CompiledExpr;
+use crate::types::{Barrier, Batch, CheckpointId, CheckpointKind, Clock, EventTime, WatermarkStatus};
+use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::compute::{cast, max};
+use arrow::datatypes::{DataType, TimeUnit, TimestampMillisecondType};
+use std::future::{pending, poll_fn};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::time::{Interval, MissedTickBehavior};
+
+/// What the job loop tells a task.
+#[derive(Debug, Clone)]
+pub(crate) enum TaskCommand {
+    /// Checkpoint `barrier.id` begins; its files go to `target`. Sources send the barrier, the others wait for it.
+    Trigger(Barrier, Arc<SnapshotTarget>),
+    /// Checkpoint complete: sinks commit everything up to it.
+    Commit(CheckpointId),
+    /// Checkpoint given up.
+    Abort(CheckpointId),
+    /// The job ends in order: end. With `commit`, no checkpoint covers what sinks still hold: they commit it now.
+    Finish {
+        /// Whether sinks commit without a checkpoint.
+        commit: bool,
+    },
+}
+
+/// What a task tells the job loop. Its end and its failure are told by its join handle.
+#[derive(Debug)]
+pub(crate) enum TaskEvent {
+    /// All input is read and everything is sent on; the task waits for the last checkpoint.
+    Ended,
+    /// Its part of a checkpoint is written.
+    Acknowledged(CheckpointId, Vec<WrittenSubtask>),
+    /// Its part of a checkpoint could not be written; the task goes on.
+    Declined(CheckpointId, String),
+}
+
+/// Whether files are written on threads of their own or in place (simulation: one thread, no surprises).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Blocking {
+    /// On tokio's blocking threads.
+    Pool,
+    /// Where the task runs.
+    Inline,
+}
+
+/// The sending half of a task's way to the job loop: its number with every event.
+#[derive(Debug, Clone)]
+pub(crate) struct Reporter {
+    pub(crate) task: usize,
+    pub(crate) events: mpsc::UnboundedSender<(usize, TaskEvent)>,
+    pub(crate) blocking: Blocking,
+}
+
+impl Reporter {
+    fn report(&self, event: TaskEvent) {
+        // The job loop is gone only when the job is ending; then nobody needs to know.
+        let _ = self.events.send((self.task, event));
+    }
+
+    /// The asynchronous part of a snapshot.
+    fn write(&self, id: CheckpointId, target: Arc<SnapshotTarget>, snapshots: Vec<SubtaskSnapshot>) {
+        let reporter = self.clone();
+        let write = move || {
+            let written = snapshots.into_iter().map(|snapshot| write_subtask(&target, snapshot)).collect::<Result<Vec<_>, _>>();
+            reporter.report(match written {
+                Ok(written) => TaskEvent::Acknowledged(id, written),
+                Err(e) => TaskEvent::Declined(id, e.to_string()),
+            });
+        };
+        match self.blocking {
+            Blocking::Pool => drop(tokio::task::spawn_blocking(write)),
+            Blocking::Inline => write(),
+        }
+    }
+}
+
+/// Where a task is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// Reads its input.
+    Running,
+    /// A source behind the barrier of a stop: reads nothing until the savepoint is complete or has failed.
+    Suspended(CheckpointId),
+    /// Its input has ended.
+    Ended,
+}
+
+/// How a loop goes on after a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Next {
+    Loop,
+    Exit,
+}
+
+/// What both kinds of task have.
+pub(crate) struct Task {
+    pub(crate) chain: Chain,
+    pub(crate) commands: mpsc::UnboundedReceiver<TaskCommand>,
+    pub(crate) reporter: Reporter,
+    /// `execution.buffer-timeout`, at most a second: how often rows that wait for company are flushed.
+    pub(crate) tick: Duration,
+    /// Targets of the checkpoints that were announced and not taken yet.
+    pub(crate) targets: Vec<(Barrier, Arc<SnapshotTarget>)>,
+}
+
+impl Task {
+    fn ticker(&self) -> Interval {
+        let mut ticker = tokio::time::interval(self.tick.clamp(Duration::from_millis(1), Duration::from_secs(1)));
+        ticker.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        ticker
+    }
+
+    /// Sends the outbox. If a receiver is gone the job is ending: waits to be dropped.
+    async fn send(&mut self) {
+        if !self.chain.send().await {
+            pending::<()>().await;
+        }
+    }
+
+    fn finish(&mut self, commit: bool) -> Result<Next, TaskError> {
+        if commit {
+            self.chain.commit_without_checkpoint()?;
+        }
+        Ok(Next::Exit)
+    }
+
+    fn snapshot(&mut self, barrier: Barrier, splits: Option<arrow::array::RecordBatch>, ended: bool) -> Result<(), TaskError> {
+        let found = self.targets.iter().position(|(announced, _)| announced.id == barrier.id);
+        let snapshots = self.chain.snapshot(barrier, splits, !ended)?;
+        match found {
+            Some(at) => {
+                let (_, target) = self.targets.remove(at);
+                self.targets.retain(|(announced, _)| announced.id > barrier.id);
+                self.reporter.write(barrier.id, target, snapshots);
+            }
+            None => self.reporter.report(TaskEvent::Declined(barrier.id, "the checkpoint was given up".to_owned())),
+        }
+        Ok(())
+    }
+}
+
+/// How the event time of a source's rows is found.
+pub(crate) struct Watermarks {
+    /// The rowtime column's name and position.
+    pub(crate) column: (String, usize),
+    pub(crate) expression: CompiledExpr,
+    pub(crate) interval: Duration,
+    pub(crate) clock: Arc<dyn Clock>,
+    highest: EventTime,
+    emitted: EventTime,
+    last: Option<Duration>,
+}
+
+impl Watermarks {
+    pub(crate) fn new(column: (String, usize), expression: CompiledExpr, interval: Duration, clock: Arc<dyn Clock>) -> Self {
+        let (highest, emitted) = (EventTime::MIN, EventTime::MIN);
+        Self { column, expression, interval, clock, highest, emitted, last: None }
+    }
+
+    /// Takes note of the rows; returns a watermark that is due.
+    fn observe(&mut self, batch: &Batch) -> Result<Option<EventTime>, String> {
+        let rowtime = batch.column(self.column.1);
+        if rowtime.null_count() > 0 {
+            // Flink's words (`WatermarkAssignerOperator`).
+            return Err(format!("RowTime field should not be null, please convert it to a non-null long value. (column {})", self.column.0));
+        }
+        let highest = if self.expression.is_column_with_offset(self.column.1) {
+            // The expression grows with the column, so its maximum lies in the row with the column's maximum.
+            match latest_row(rowtime)? {
+                None => return Ok(None),
+                Some(row) => self.expression.evaluate(batch.slice(row, 1).columns()),
+            }
+        } else {
+            self.expression.evaluate(batch.columns())
+        };
+        let values = millis(&highest.map_err(|e| e.to_string())?)?;
+        if let Some(highest) = max(values.as_primitive::<TimestampMillisecondType>()) {
+            self.highest = self.highest.max(EventTime(highest));
+        }
+        Ok(self.due())
+    }
+
+    fn due(&mut self) -> Option<EventTime> {
+        let now = self.clock.monotonic();
+        let waited = self.last.is_none_or(|last| now.saturating_sub(last) >= self.interval);
+        if self.highest <= self.emitted || !waited {
+            return None;
+        }
+        self.last = Some(now);
+        self.emitted = self.highest;
+        Some(self.highest)
+    }
+}
+
+fn millis(array: &ArrayRef) -> Result<ArrayRef, String> {
+    cast(array, &DataType::Timestamp(TimeUnit::Millisecond, None)).map_err(|e| e.to_string())
+}
+
+fn latest_row(rowtime: &ArrayRef) -> Result<Option<usize>, String> {
+    let times = cast(rowtime, &DataType::Int64).map_err(|e| e.to_string())?;
+    let times = times.as_primitive::<arrow::datatypes::Int64Type>().values();
+    Ok((0..times.len()).max_by_key(|row| times[*row]))
+}
+
+/// A task whose head is a source.
+pub(crate) struct SourceTask {
+    pub(crate) task: Task,
+    pub(crate) name: String,
+    pub(crate) reader: Box<dyn SourceReader>,
+    pub(crate) watermarks: Option<Watermarks>,
+    pub(crate) idle: bool,
+}
+
+impl SourceTask {
+    /// Runs until the job loop says `Finish`.
+    pub(crate) async fn run(mut self) -> Result<(), TaskError> {
+        self.task.chain.open()?;
+        let mut ticker = self.task.ticker();
+        let mut phase = Phase::Running;
+        loop {
+            tokio::select! {
+                biased;
+                command = self.task.commands.recv() => {
+                    let Some(command) = command else { return Ok(()) };
+                    if self.obey(command, &mut phase)? == Next::Exit {
+                        return Ok(());
+                    }
+                }
+                _ = ticker.tick() => self.task_tick()?,
+                event = poll_fn(|cx| self.reader.poll_next(cx)), if phase == Phase::Running => {
+                    let event = event.map_err(|source| TaskError::Connector { operator: self.name.clone(), source })?;
+                    self.take(event, &mut phase)?;
+                    // A file is always ready: without this a source that is chained to its sink would never let go of its worker.
+                    tokio::task::yield_now().await;
+                }
+            }
+            self.task.send().await;
+        }
+    }
+
+    fn task_tick(&mut self) -> Result<(), TaskError> {
+        if let Some(watermark) = self.watermarks.as_mut().and_then(Watermarks::due) {
+            self.task.chain.watermark(watermark)?;
+        }
+        self.task.chain.on_idle()
+    }
+
+    fn take(&mut self, event: SourceEvent, phase: &mut Phase) -> Result<(), TaskError> {
+        match event {
+            SourceEvent::Batch(batch) => {
+                if std::mem::take(&mut self.idle) {
+                    self.task.chain.status(WatermarkStatus::Active);
+                }
+                let watermark = match &mut self.watermarks {
+                    None => None,
+                    Some(watermarks) => watermarks.observe(&batch).map_err(|message| self.row_error(message))?,
+                };
+                self.task.chain.emit(0, batch)?;
+                watermark.map_or(Ok(()), |watermark| self.task.chain.watermark(watermark))
+            }
+            SourceEvent::DeadLetters(batch) => self.task.chain.emit(1, batch),
+            SourceEvent::Idle => {
+                if !std::mem::replace(&mut self.idle, true) {
+                    self.task.chain.status(WatermarkStatus::Idle);
+                }
+                Ok(())
+            }
+            SourceEvent::End => self.end(phase),
+        }
+    }
+
+    fn end(&mut self, phase: &mut Phase) -> Result<(), TaskError> {
+        *phase = Phase::Ended;
+        if std::mem::take(&mut self.idle) {
+            self.task.chain.status(WatermarkStatus::Active);
+        }
+        self.task.chain.watermark(EventTime::MAX)?;
+        self.task.chain.end_of_input()?;
+        self.task.reporter.report(TaskEvent::Ended);
+        Ok(())
+    }
+
+    fn obey(&mut self, command: TaskCommand, phase: &mut Phase) -> Result<Next, TaskError> {
+        match command {
+            TaskCommand::Trigger(barrier, target) => {
+                self.task.targets.push((barrier, target));
+                if matches!(barrier.kind, CheckpointKind::StopWithSavepoint { drain: true }) && *phase == Phase::Running {
+                    self.end(phase)?;
+                }
+                let splits = self.reader.snapshot();
+                let splits = splits.map_err(|source| TaskError::Connector { operator: self.name.clone(), source })?;
+                self.task.snapshot(barrier, Some(splits), *phase == Phase::Ended)?;
+                if matches!(barrier.kind, CheckpointKind::StopWithSavepoint { .. }) && *phase == Phase::Running {
+                    *phase = Phase::Suspended(barrier.id);
+                }
+            }
+            TaskCommand::Commit(id) => self.task.chain.commit(id)?,
+            TaskCommand::Abort(id) => {
+                if *phase == Phase::Suspended(id) {
+                    *phase = Phase::Running;
+                }
+            }
+            TaskCommand::Finish { commit } => return self.task.finish(commit),
+        }
+        Ok(Next::Loop)
+    }
+
+    fn row_error(&self, message: String) -> TaskError {
+        let source = crate::operator::OperatorError::Expression { expression: "WATERMARK".to_owned(), message };
+        TaskError::Operator { operator: self.name.clone(), source }
+    }
+}
+
+/// A task whose head reads channels.
+pub(crate) struct OperatorTask {
+    pub(crate) task: Task,
+    pub(crate) gate: InputGate,
+}
+
+impl OperatorTask {
+    /// Runs until the job loop says `Finish`.
+    pub(crate) async fn run(mut self) -> Result<(), TaskError> {
+        self.task.chain.open()?;
+        let mut ticker = self.task.ticker();
+        let mut ended = false;
+        loop {
+            tokio::select! {
+                biased;
+                command = self.task.commands.recv() => {
+                    let Some(command) = command else { return Ok(()) };
+                    if self.obey(command)? == Next::Exit {
+                        return Ok(());
+                    }
+                }
+                _ = ticker.tick() => self.task.chain.on_idle()?,
+                event = poll_fn(|cx| self.gate.poll_next(cx)) => {
+                    if self.take(event, &mut ended)? == Next::Exit {
+                        return Ok(());
+                    }
+                }
+            }
+            self.task.send().await;
+        }
+    }
+
+    fn take(&mut self, event: GateEvent, ended: &mut bool) -> Result<Next, TaskError> {
+        match event {
+            GateEvent::Batch(input, batch) => self.task.chain.push(input, batch)?,
+            GateEvent::Progress(Progress::Watermark(watermark)) => self.task.chain.watermark(watermark)?,
+            GateEvent::Progress(Progress::Status(status)) => self.task.chain.status(status),
+            GateEvent::Snapshot(barrier) => {
+                // The announcement was sent before the barrier; it may still lie in the queue.
+                while !self.task.targets.iter().any(|(announced, _)| announced.id == barrier.id) {
+                    let Ok(command) = self.task.commands.try_recv() else { break };
+                    if self.obey(command)? == Next::Exit {
+                        return Ok(Next::Exit);
+                    }
+                }
+                self.task.snapshot(barrier, None, *ended)?;
+            }
+            GateEvent::End => {
+                *ended = true;
+                self.task.chain.end_of_input()?;
+                self.task.reporter.report(TaskEvent::Ended);
+            }
+        }
+        Ok(Next::Loop)
+    }
+
+    fn obey(&mut self, command: TaskCommand) -> Result<Next, TaskError> {
+        match command {
+            TaskCommand::Trigger(barrier, target) => {
+                self.task.targets.push((barrier, target));
+                self.gate.announce(barrier);
+            }
+            TaskCommand::Commit(id) => self.task.chain.commit(id)?,
+            TaskCommand::Abort(id) => {
+                self.task.targets.retain(|(announced, _)| announced.id != id);
+                self.gate.abort(id);
+            }
+            TaskCommand::Finish { commit } => return self.task.finish(commit),
+        }
+        Ok(Next::Loop)
+    }
+}
