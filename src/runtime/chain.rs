@@ -1,5 +1,6 @@
 //! The nodes of one subtask: rows are pushed in at the head, run through the chain, and come out in the outbox.
 
+use super::committables;
 use super::error::TaskError;
 use super::exchange::{LinkSender, Outbox};
 use crate::checkpoint::{OperatorStatePart, SubtaskSnapshot};
@@ -17,7 +18,7 @@ pub(crate) mod state_names {
     pub(crate) const SPLITS: &str = "splits";
     /// What a sink's writer needs to go on.
     pub(crate) const WRITER: &str = "writer";
-    /// What becomes visible when the checkpoint is complete; one part a checkpoint.
+    /// What becomes visible when its checkpoint is complete.
     pub(crate) const COMMITTABLES: &str = "committables";
 }
 
@@ -58,8 +59,6 @@ pub(crate) struct Chain {
     nodes: Vec<ChainNode>,
     links: Vec<LinkSender>,
     clock: Arc<dyn Clock>,
-    /// Counters of the vertex: rows into the head, rows out by links.
-    metrics: OperatorMetrics,
     outbox: Outbox,
     subtask: usize,
 }
@@ -91,14 +90,8 @@ impl ChainNode {
 
 impl Chain {
     /// A chain; `nodes[0]` is the head.
-    pub(crate) fn new(
-        nodes: Vec<ChainNode>,
-        links: Vec<LinkSender>,
-        clock: Arc<dyn Clock>,
-        metrics: OperatorMetrics,
-        subtask: usize,
-    ) -> Self {
-        Self { nodes, links, clock, metrics, outbox: Outbox::default(), subtask }
+    pub(crate) fn new(nodes: Vec<ChainNode>, links: Vec<LinkSender>, clock: Arc<dyn Clock>, subtask: usize) -> Self {
+        Self { nodes, links, clock, outbox: Outbox::default(), subtask }
     }
 
     /// Opens every operator.
@@ -112,15 +105,12 @@ impl Chain {
 
     /// Pushes rows into the head.
     pub(crate) fn push(&mut self, input: InputIndex, batch: Batch) -> Result<(), TaskError> {
-        self.metrics.records_in.add(batch.num_rows() as u64);
         self.push_into(0, input, batch)
     }
 
     /// Emits rows that the source at the head read.
     pub(crate) fn emit(&mut self, port: OutputPort, batch: Batch) -> Result<(), TaskError> {
-        let rows = batch.num_rows() as u64;
-        self.metrics.records_in.add(rows);
-        self.nodes[0].metrics.records_out.add(rows);
+        self.nodes[0].metrics.records_out.add(batch.num_rows() as u64);
         self.route(0, port, batch)
     }
 
@@ -151,7 +141,6 @@ impl Chain {
                 (p, _) if p != port => {}
                 (_, ChainTarget::Node(to)) => self.push_into(to, 0, batch.clone())?,
                 (_, ChainTarget::Link(link)) => {
-                    self.metrics.records_out.add(batch.num_rows() as u64);
                     let routed = self.links[link].route(link, batch.clone(), &mut self.outbox);
                     routed.map_err(|e| self.nodes[from].operator_error(e))?;
                 }
@@ -162,7 +151,6 @@ impl Chain {
 
     /// The head's watermark rose: every node hears of it behind the rows before it.
     pub(crate) fn watermark(&mut self, watermark: EventTime) -> Result<(), TaskError> {
-        self.metrics.watermark.set(watermark.0);
         let now = self.clock.now();
         for at in 0..self.nodes.len() {
             self.nodes[at].watermark = watermark;
@@ -238,10 +226,9 @@ impl Chain {
                     parts.push(OperatorStatePart { name: state_names::WRITER.to_owned(), rows });
                 }
                 node.uncommitted.extend(prepared.committables.filter(|c| c.num_rows() > 0).map(|c| (barrier.id, c)));
-                for (id, rows) in &node.uncommitted {
-                    let name = format!("{}-{id}", state_names::COMMITTABLES);
-                    parts.push(OperatorStatePart { name, rows: rows.clone() });
-                }
+                let packed = committables::pack(&node.uncommitted);
+                let packed = packed.map_err(|e| node.connector_error(ConnectorError::State(e.to_string())))?;
+                parts.extend(packed.map(|rows| OperatorStatePart { name: state_names::COMMITTABLES.to_owned(), rows }));
             }
             let keyed = node.state.snapshot();
             let keyed = keyed.map_err(|source| TaskError::State { operator: node.name.clone(), source })?;

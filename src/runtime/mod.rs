@@ -1,9 +1,29 @@
 //! Runs a graph: the job loop, tasks, channels, the aligner, the chain. The only place that spawns tasks and makes channels.
+//!
+//! A [`Job`] is made from a graph, runs attempts until one ends well (or no restart follows), and answers commands through its
+//! [`JobHandle`] meanwhile. An attempt makes every task anew from the newest checkpoint. A task is a loop around a chain of
+//! operators; it obeys the job loop, aligns barriers, takes snapshots and sends what comes out to the next tasks.
 
+mod align;
+mod chain;
+mod checkpointing;
+mod committables;
+mod error;
+mod exchange;
+mod execution;
+mod gate;
 mod handle;
-mod restart;
+mod job;
+mod plan;
+pub mod restart;
+mod states;
+mod task;
+mod view;
 
+pub use error::{JobOutcome, StartError, TaskError};
 pub use handle::{
     CheckpointReply, CheckpointView, CheckpointsView, JobCommand, JobHandle, JobStatus, JobView, SavepointRequest, StopRequest, VertexView,
 };
-pub use restart::{Decision, RestartStrategy};
+pub use job::{Job, StartOptions};
+pub use states::operator_states;
+pub use task::Blocking;

@@ -1,0 +1,438 @@
+//! The edge around the coordinator: makes directories, collects what tasks wrote, writes `_metadata`, deletes, answers, and keeps
+//! the view of checkpoints up to date. All decisions are the coordinator's.
+
+use super::error::TaskError;
+use super::execution::{Attempt, Blueprint};
+use super::handle::{CheckpointReply, CheckpointView, JobCommand, JobHandle, JobStatus};
+use super::task::{Blocking, TaskCommand};
+use crate::checkpoint::coordinator::{Action, Coordinator, Event, FailureReason, Request};
+use crate::checkpoint::retention::{Ending, is_discarded};
+use crate::checkpoint::settings::CheckpointStorage;
+use crate::checkpoint::{
+    CompletedCheckpoint, JobEntry, ManifestHeader, OpenCheckpoint, OperatorHeader, RestoreError, SnapshotKind, SnapshotTarget,
+    WrittenSubtask, complete, create_checkpoint_directory, create_savepoint_directory, delete_checkpoint, job_directory,
+};
+use crate::job::graph::NodeKind;
+use crate::types::limits::CHECKPOINT_HISTORY;
+use crate::types::{Barrier, ByteSize, CheckpointId, CheckpointKind, TriggerId, WallTime};
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use std::collections::{BTreeMap, VecDeque};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
+
+type Reply = oneshot::Sender<Result<CheckpointReply, String>>;
+
+/// What an attempt must do because of a decision.
+#[derive(Debug)]
+pub(crate) enum Verdict {
+    /// Handle this like a task's failure.
+    Fail(String),
+    /// Cancel the job.
+    Cancel,
+}
+
+/// A checkpoint that is being taken.
+struct Pending {
+    kind: CheckpointKind,
+    target: Arc<SnapshotTarget>,
+    triggered: WallTime,
+    written: Vec<WrittenSubtask>,
+    latest_ack: Option<WallTime>,
+}
+
+/// The coordinator and everything that it decides about.
+pub(crate) struct Checkpointing {
+    blueprint: Blueprint,
+    handle: JobHandle,
+    coordinator: Coordinator,
+    actions: VecDeque<Action>,
+    pending: BTreeMap<CheckpointId, Pending>,
+    completed: BTreeMap<CheckpointId, CompletedCheckpoint>,
+    replies: BTreeMap<TriggerId, Reply>,
+    /// What the job was started from.
+    initial: Option<Arc<OpenCheckpoint>>,
+    finalized: mpsc::UnboundedSender<Finalized>,
+    pub(crate) results: mpsc::UnboundedReceiver<Finalized>,
+    random: StdRng,
+}
+
+/// What came of work on a blocking thread.
+pub(crate) enum Finalized {
+    Completed(CheckpointId, Result<CompletedCheckpoint, String>),
+    Discarded(CheckpointId),
+}
+
+impl Checkpointing {
+    pub(crate) fn new(blueprint: &Blueprint, handle: JobHandle, restore: Option<OpenCheckpoint>, seed: u64) -> Self {
+        let first = restore.as_ref().map_or(CheckpointId::new(1), |open| open.manifest().checkpoint_id.next());
+        let settings = blueprint.graph.settings.checkpointing.clone();
+        let now = blueprint.clock.monotonic();
+        let (finalized, results) = mpsc::unbounded_channel();
+        Self {
+            coordinator: Coordinator::new(settings, blueprint.plan.tasks(), first, false, now, seed),
+            blueprint: blueprint.clone(),
+            handle,
+            actions: VecDeque::new(),
+            pending: BTreeMap::new(),
+            completed: BTreeMap::new(),
+            replies: BTreeMap::new(),
+            initial: restore.map(Arc::new),
+            finalized,
+            results,
+            random: StdRng::seed_from_u64(seed),
+        }
+    }
+
+    /// What attempt `number` begins from: the newest checkpoint that counts, else what the job was started from.
+    pub(crate) fn restore_point(&mut self, number: u64) -> Result<Option<Arc<OpenCheckpoint>>, TaskError> {
+        let point = self.coordinator.restart_point().and_then(|id| self.completed.get(&id));
+        let point = match point {
+            None => self.initial.clone(),
+            Some(completed) => Some(Arc::new(completed.open().map_err(|e: RestoreError| TaskError::Checkpoint(e.to_string()))?)),
+        };
+        if let Some(open) = &point {
+            let manifest = open.manifest();
+            let restored = (manifest.checkpoint_id, self.blueprint.clock.now(), manifest.kind.is_savepoint(), open.directory().map(Into::into));
+            tracing::info!(checkpoint = %manifest.checkpoint_id, attempt = number, "restoring");
+            self.handle.update(|view| {
+                view.checkpoints.restored += 1;
+                view.checkpoints.latest_restored = Some(restored);
+            });
+        }
+        Ok(point)
+    }
+
+    /// All tasks of an attempt run.
+    pub(crate) fn begin(&mut self, restarted: bool) {
+        if restarted {
+            self.handle(Event::JobRestarted);
+        }
+    }
+
+    /// The tasks of an attempt are gone; another one may follow.
+    pub(crate) fn attempt_ended(&mut self, again: bool) {
+        if again {
+            self.handle(Event::JobRestarting);
+            self.settle();
+        }
+        self.pending.clear();
+    }
+
+    /// The job has ended: what is pending fails, and checkpoints go that retention does not keep.
+    pub(crate) async fn end(&mut self, status: JobStatus) {
+        let ending = match status {
+            JobStatus::Finished => Ending::Finished,
+            JobStatus::Canceled => Ending::Canceled,
+            _ => Ending::Failed,
+        };
+        self.handle(Event::JobEnding { ending });
+        self.settle();
+        // Work that was handed to blocking threads is waited for: a checkpoint that completes now is the person's to restore from.
+        let retention = self.blueprint.graph.settings.checkpointing.retention;
+        let storage = self.blueprint.storage.clone();
+        let directories: Vec<PathBuf> = self
+            .completed
+            .values()
+            .filter(|c| is_discarded(retention, ending, c.manifest().kind))
+            .filter_map(|c| c.directory().map(Into::into))
+            .collect();
+        let keeps_some = self.completed.values().any(|c| !is_discarded(retention, ending, c.manifest().kind) && !c.manifest().kind.is_savepoint());
+        let base = match &self.blueprint.graph.settings.checkpointing.storage {
+            CheckpointStorage::FileSystem(dir) if !keeps_some => Some(job_directory(dir, self.blueprint.job)),
+            _ => None,
+        };
+        for directory in directories {
+            if let Err(error) = delete_checkpoint(&*storage, &directory) {
+                tracing::warn!(%error, "a checkpoint could not be deleted");
+            }
+            self.handle.update(|view| {
+                view.checkpoints.latest_completed.take_if(|c| c.path.as_deref() == Some(&*directory));
+            });
+        }
+        if let Some(base) = base
+            && let Err(error) = storage.remove_dir_all(&base)
+        {
+            tracing::warn!(%error, "the job's checkpoint directory could not be deleted");
+        }
+    }
+
+    /// Time until the coordinator wants to be asked again.
+    pub(crate) fn until_wakeup(&self) -> Option<Duration> {
+        let now = self.blueprint.clock.monotonic();
+        self.coordinator.next_wakeup().map(|at| at.saturating_sub(now))
+    }
+
+    /// A person's request.
+    pub(crate) fn command(&mut self, command: JobCommand) {
+        let (trigger, request, reply) = match command {
+            JobCommand::Cancel { reply } => {
+                let _ = reply.send(());
+                return;
+            }
+            JobCommand::Savepoint { request, trigger, reply } => {
+                (trigger, Request::Savepoint { directory: request.directory, cancel: request.cancel }, reply)
+            }
+            JobCommand::Stop { request, trigger, reply } => {
+                (trigger, Request::Stop { directory: request.directory, drain: request.drain }, reply)
+            }
+            JobCommand::Checkpoint { full, trigger, reply } => (trigger, Request::Checkpoint { full }, reply),
+        };
+        self.replies.insert(trigger, reply);
+        self.handle(Event::Requested { trigger, request });
+    }
+
+    /// Answers a request that cannot be carried out now.
+    pub(crate) fn refuse(command: JobCommand, why: &str) {
+        let (JobCommand::Savepoint { reply, .. } | JobCommand::Stop { reply, .. } | JobCommand::Checkpoint { reply, .. }) = command else {
+            return;
+        };
+        let _ = reply.send(Err(why.to_owned()));
+    }
+
+    /// A task wrote its part.
+    pub(crate) fn acknowledged(&mut self, task: usize, id: CheckpointId, written: Vec<WrittenSubtask>) {
+        let now = self.blueprint.clock.now();
+        let bytes = ByteSize(written.iter().map(|w| w.bytes().0).sum());
+        if let Some(pending) = self.pending.get_mut(&id) {
+            pending.written.extend(written);
+            pending.latest_ack = Some(now);
+            self.handle.update(|view| {
+                if let Some(shown) = view.checkpoints.history.iter_mut().find(|c| c.id == id) {
+                    shown.acknowledged.0 += 1;
+                    shown.bytes += bytes.0;
+                    shown.latest_ack = Some(now);
+                }
+            });
+        }
+        self.handle(Event::Acknowledged { checkpoint: id, task, bytes });
+    }
+
+    /// A task could not write its part.
+    pub(crate) fn declined(&mut self, task: usize, id: CheckpointId, message: String) {
+        self.handle(Event::Declined { checkpoint: id, task, reason: FailureReason::Async, message });
+    }
+
+    /// Work on a blocking thread is done.
+    pub(crate) fn finalized(&mut self, done: Finalized) {
+        match done {
+            Finalized::Discarded(id) => self.handle(Event::DiscardFinished { checkpoint: id }),
+            Finalized::Completed(id, result) => {
+                let result = result.map(|completed| {
+                    let path = completed.directory().map(Into::into);
+                    self.completed.insert(id, completed);
+                    path
+                });
+                self.handle(Event::Finalized { checkpoint: id, result });
+            }
+        }
+    }
+
+    /// Asks the coordinator; what it decides waits for [`Checkpointing::tell`].
+    pub(crate) fn handle(&mut self, event: Event) {
+        let now = self.blueprint.clock.monotonic();
+        let actions = self.coordinator.handle(now, event);
+        self.actions.extend(actions);
+    }
+
+    /// Carries out what was decided, telling the tasks of `attempt`.
+    pub(crate) fn tell(&mut self, attempt: &Attempt) -> Option<Verdict> {
+        while let Some(action) = self.actions.pop_front() {
+            match action {
+                Action::Trigger { checkpoint, kind, directory } => self.trigger(checkpoint, kind, directory, attempt),
+                Action::NotifyComplete { checkpoint, commit } => {
+                    self.completed_view(checkpoint);
+                    if commit {
+                        attempt.tell_all(&TaskCommand::Commit(checkpoint));
+                    }
+                }
+                Action::Abort { checkpoint, message, .. } => {
+                    attempt.tell_all(&TaskCommand::Abort(checkpoint));
+                    self.abort(checkpoint, &message);
+                }
+                Action::FinishTasks { checkpoint } => attempt.tell_all(&TaskCommand::Finish { commit: checkpoint.is_none() }),
+                Action::FailJob { message } => return Some(Verdict::Fail(message)),
+                Action::CancelJob => return Some(Verdict::Cancel),
+                Action::Finalize { checkpoint } => self.finalize(checkpoint),
+                Action::Discard { checkpoint } => self.discard(checkpoint),
+                Action::Reply { trigger, result } => self.reply(trigger, result),
+            }
+        }
+        None
+    }
+
+    /// Carries out what can be carried out without tasks.
+    fn settle(&mut self) {
+        while let Some(action) = self.actions.pop_front() {
+            match action {
+                Action::NotifyComplete { checkpoint, .. } => self.completed_view(checkpoint),
+                Action::Abort { checkpoint, message, .. } => self.abort(checkpoint, &message),
+                Action::Discard { checkpoint } => self.discard(checkpoint),
+                Action::Reply { trigger, result } => self.reply(trigger, result),
+                Action::Finalize { .. }
+                | Action::Trigger { .. }
+                | Action::FinishTasks { .. }
+                | Action::FailJob { .. }
+                | Action::CancelJob => {}
+            }
+        }
+    }
+
+    fn trigger(&mut self, id: CheckpointId, kind: CheckpointKind, directory: Option<PathBuf>, attempt: &Attempt) {
+        let target = match self.target(id, kind, directory) {
+            Ok(target) => Arc::new(target),
+            Err(message) => return self.handle(Event::TriggerFailed { checkpoint: id, message }),
+        };
+        let triggered = self.blueprint.clock.now();
+        let tasks = attempt.commands.len();
+        self.handle.update(|view| {
+            view.checkpoints.in_progress += 1;
+            view.checkpoints.history.insert(
+                0,
+                CheckpointView {
+                    id,
+                    status: "IN_PROGRESS",
+                    is_savepoint: kind.is_savepoint(),
+                    triggered,
+                    latest_ack: None,
+                    bytes: 0,
+                    acknowledged: (0, tasks),
+                    path: None,
+                    failure: None,
+                },
+            );
+            view.checkpoints.history.truncate(CHECKPOINT_HISTORY);
+        });
+        let pending = Pending { kind, target: target.clone(), triggered, written: Vec::new(), latest_ack: None };
+        self.pending.insert(id, pending);
+        attempt.tell_all(&TaskCommand::Trigger(Barrier { id, kind }, target));
+    }
+
+    fn target(&mut self, id: CheckpointId, kind: CheckpointKind, directory: Option<PathBuf>) -> Result<SnapshotTarget, String> {
+        let (storage, job) = (self.blueprint.storage.clone(), self.blueprint.job);
+        let settings = &self.blueprint.graph.settings.checkpointing;
+        let dir = match (kind.is_savepoint(), directory, &settings.storage) {
+            (true, Some(directory), _) => create_savepoint_directory(&*storage, &directory, job, self.random.random()),
+            (true, None, _) => return Err("no savepoint directory".to_owned()),
+            (false, _, CheckpointStorage::FileSystem(base)) => create_checkpoint_directory(&*storage, base, job, id),
+            (false, _, CheckpointStorage::JobManager) => return Ok(SnapshotTarget::Memory),
+        };
+        Ok(SnapshotTarget::Directory { storage, dir: dir.map_err(|e| e.to_string())? })
+    }
+
+    fn finalize(&mut self, id: CheckpointId) {
+        let Some(pending) = self.pending.get_mut(&id) else { return };
+        let written = std::mem::take(&mut pending.written);
+        let (target, kind) = (pending.target.clone(), pending.kind);
+        let header = self.header(id, kind);
+        let done = self.finalized.clone();
+        self.run(move || {
+            let result = complete(&target, header, written).map_err(|e| e.to_string());
+            // The job loop is gone only if the process is ending; then `_metadata` says what counts.
+            let _ = done.send(Finalized::Completed(id, result));
+        });
+    }
+
+    fn header(&self, id: CheckpointId, kind: CheckpointKind) -> ManifestHeader {
+        let graph = &self.blueprint.graph;
+        let operator = |node: &crate::job::graph::Node| OperatorHeader {
+            uid: node.uid.clone(),
+            kind: match &node.kind {
+                NodeKind::Source(source) => source.source.describe(),
+                NodeKind::Operator(factory) => factory.describe(),
+                NodeKind::Sink(sink) => sink.describe(),
+            },
+            parallelism: node.parallelism,
+        };
+        ManifestHeader {
+            job: JobEntry { name: graph.settings.name.clone(), id: self.blueprint.job },
+            checkpoint: id,
+            kind: match kind {
+                CheckpointKind::Checkpoint => SnapshotKind::Checkpoint,
+                CheckpointKind::Savepoint => SnapshotKind::Savepoint,
+                CheckpointKind::StopWithSavepoint { drain: false } => SnapshotKind::Stop,
+                CheckpointKind::StopWithSavepoint { drain: true } => SnapshotKind::Drain,
+            },
+            time: self.blueprint.clock.now(),
+            max_parallelism: self.blueprint.max_parallelism,
+            options: BTreeMap::from([("pipeline.max-parallelism".to_owned(), self.blueprint.max_parallelism.to_string())]),
+            operators: graph.nodes.iter().map(operator).collect(),
+        }
+    }
+
+    fn completed_view(&mut self, id: CheckpointId) {
+        let pending = self.pending.remove(&id);
+        let Some(completed) = self.completed.get(&id) else { return };
+        let path: Option<PathBuf> = completed.directory().map(Into::into);
+        let now = self.blueprint.clock.now();
+        let bytes = completed.bytes().0;
+        tracing::info!(checkpoint = %id, bytes, path = ?path, "checkpoint complete");
+        self.handle.update(|view| {
+            let checkpoints = &mut view.checkpoints;
+            checkpoints.in_progress = checkpoints.in_progress.saturating_sub(1);
+            checkpoints.completed += 1;
+            let Some(shown) = checkpoints.history.iter_mut().find(|c| c.id == id) else { return };
+            shown.status = "COMPLETED";
+            shown.latest_ack = pending.and_then(|p| p.latest_ack).or(Some(now));
+            shown.bytes = bytes;
+            shown.acknowledged.0 = shown.acknowledged.1;
+            shown.path = path;
+            if shown.is_savepoint {
+                checkpoints.latest_savepoint = Some(shown.clone());
+            } else {
+                checkpoints.latest_completed = Some(shown.clone());
+            }
+        });
+    }
+
+    fn abort(&mut self, id: CheckpointId, message: &str) {
+        tracing::warn!(checkpoint = %id, reason = message, "checkpoint failed");
+        let pending = self.pending.remove(&id);
+        self.handle.update(|view| {
+            view.checkpoints.in_progress = view.checkpoints.in_progress.saturating_sub(u64::from(pending.is_some()));
+            view.checkpoints.failed += 1;
+            if let Some(shown) = view.checkpoints.history.iter_mut().find(|c| c.id == id) {
+                shown.status = "FAILED";
+                shown.failure = Some(message.to_owned());
+            }
+        });
+        if let Some(SnapshotTarget::Directory { storage, dir }) = pending.map(|p| (*p.target).clone()) {
+            self.run(move || {
+                // What cannot be removed now lies there without `_metadata`: it never counts as a checkpoint.
+                if let Err(error) = delete_checkpoint(&*storage, &dir) {
+                    tracing::warn!(%error, "the files of a failed checkpoint could not be deleted");
+                }
+            });
+        }
+    }
+
+    fn discard(&mut self, id: CheckpointId) {
+        let directory: Option<PathBuf> = self.completed.remove(&id).and_then(|c| c.directory().map(Into::into));
+        let (storage, done) = (self.blueprint.storage.clone(), self.finalized.clone());
+        self.run(move || {
+            if let Some(Err(error)) = directory.map(|dir| delete_checkpoint(&*storage, &dir)) {
+                tracing::warn!(checkpoint = %id, %error, "an old checkpoint could not be deleted");
+            }
+            let _ = done.send(Finalized::Discarded(id));
+        });
+    }
+
+    fn reply(&mut self, trigger: TriggerId, result: Result<crate::checkpoint::coordinator::Completed, crate::checkpoint::coordinator::RequestError>) {
+        let Some(reply) = self.replies.remove(&trigger) else { return };
+        let result = match result {
+            Ok(completed) => Ok(CheckpointReply { id: completed.checkpoint, path: completed.path }),
+            Err(error) => Err(error.message(self.blueprint.job)),
+        };
+        // Whoever asked may have gone away.
+        let _ = reply.send(result);
+    }
+
+    fn run(&self, work: impl FnOnce() + Send + 'static) {
+        match self.blueprint.blocking {
+            Blocking::Pool => drop(self.blueprint.data.spawn_blocking(work)),
+            Blocking::Inline => work(),
+        }
+    }
+}

@@ -1,0 +1,358 @@
+//! One attempt to run a job: makes every subtask from the plan and from what is restored, spawns them, and holds the lines to them.
+
+use super::chain::{Chain, ChainNode, ChainTarget, Work, state_names};
+use super::committables;
+use super::error::TaskError;
+use super::exchange::LinkSender;
+use super::gate::InputGate;
+use super::plan::{ExecutionPlan, Target, Vertex};
+use super::task::{Blocking, OperatorTask, Reporter, SourceTask, Task, TaskCommand, TaskEvent, Watermarks};
+use crate::checkpoint::OpenCheckpoint;
+use crate::checkpoint::settings::CheckpointingMode;
+use crate::connector::{ConnectorContext, ConnectorError, SinkRestore, SinkWriter, SourceReader};
+use crate::job::graph::{Exchange, JobGraph, NodeKind, SourceNode};
+use crate::metrics::OperatorMetrics;
+use crate::operator::{InputIndex, SubtaskPlace};
+use crate::state::KeyedState;
+use crate::storage::Storage;
+use crate::types::limits::CHANNEL_BATCHES;
+use crate::types::{CheckpointId, Clock, EventTime, JobId, KeyGroupRange, MaxParallelism, OperatorUid, StreamElement};
+use std::sync::Arc;
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+/// What every attempt is made from.
+#[derive(Clone)]
+pub(crate) struct Blueprint {
+    pub(crate) job: JobId,
+    pub(crate) graph: Arc<JobGraph>,
+    pub(crate) plan: Arc<ExecutionPlan>,
+    pub(crate) max_parallelism: MaxParallelism,
+    pub(crate) storage: Arc<dyn Storage>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) data: Handle,
+    pub(crate) blocking: Blocking,
+}
+
+/// A running attempt. Dropping it ends all its tasks.
+pub(crate) struct Attempt {
+    /// Every task by its number; yields when it ends.
+    pub(crate) tasks: JoinSet<(usize, Result<(), TaskError>)>,
+    /// Lines to the tasks, by number: topological, subtask by subtask.
+    pub(crate) commands: Vec<mpsc::UnboundedSender<TaskCommand>>,
+    /// What the tasks report.
+    pub(crate) events: mpsc::UnboundedReceiver<(usize, TaskEvent)>,
+    /// Per vertex, per subtask, per operator of the chain.
+    pub(crate) metrics: Vec<Vec<Vec<OperatorMetrics>>>,
+    /// The vertex of each task.
+    pub(crate) vertex_of: Vec<usize>,
+}
+
+/// The workers of one node, one a subtask, before they are put into chains.
+enum Workers {
+    Readers(Vec<Box<dyn SourceReader>>),
+    Operators(Vec<Box<dyn crate::operator::Operator>>),
+    Writers(Vec<Box<dyn SinkWriter>>),
+}
+
+/// The channels of all links, before they are handed to the tasks.
+struct Wiring {
+    /// Per link, per sending subtask: its channels.
+    senders: Vec<Vec<Vec<mpsc::Sender<StreamElement>>>>,
+    /// Per vertex, per subtask: its channels with the input of the head that they feed.
+    receivers: Vec<Vec<Vec<(InputIndex, mpsc::Receiver<StreamElement>)>>>,
+}
+
+impl Wiring {
+    fn new(plan: &ExecutionPlan) -> Self {
+        let mut receivers: Vec<Vec<Vec<_>>> =
+            plan.vertices.iter().map(|v| (0..v.parallelism.get()).map(|_| Vec::new()).collect()).collect();
+        let mut senders = Vec::with_capacity(plan.links.len());
+        for link in &plan.links {
+            let (from, to) = (plan.vertices[link.from].parallelism.get(), plan.vertices[link.to].parallelism.get());
+            let straight = link.exchange == Exchange::Forward && from == to;
+            let mut of_link = Vec::with_capacity(from);
+            for i in 0..from {
+                let targets = if straight { i..i + 1 } else { 0..to };
+                of_link.push(
+                    targets
+                        .map(|j| {
+                            let (sender, receiver) = mpsc::channel(CHANNEL_BATCHES);
+                            receivers[link.to][j].push((link.input, receiver));
+                            sender
+                        })
+                        .collect(),
+                );
+            }
+            senders.push(of_link);
+        }
+        Self { senders, receivers }
+    }
+}
+
+impl Attempt {
+    /// Makes and spawns every task. `number`: 0 for the first attempt. `restore`: what state begins from.
+    pub(crate) fn start(blueprint: &Blueprint, number: u64, restore: Option<&OpenCheckpoint>) -> Result<Self, TaskError> {
+        let plan = &blueprint.plan;
+        let metrics: Vec<Vec<Vec<OperatorMetrics>>> = plan
+            .vertices
+            .iter()
+            .map(|v| (0..v.parallelism.get()).map(|_| vec![OperatorMetrics::default(); 0]).collect())
+            .collect();
+        let mut builder = Builder { blueprint, number, restore, metrics };
+        let mut wiring = Wiring::new(plan);
+        let (events_in, events) = mpsc::unbounded_channel();
+        let mut made = Vec::with_capacity(plan.tasks());
+        let mut commands = Vec::with_capacity(plan.tasks());
+        let mut vertex_of = Vec::with_capacity(plan.tasks());
+        for (at, vertex) in plan.vertices.iter().enumerate() {
+            let mut workers = builder.workers(at, vertex)?;
+            for subtask in 0..vertex.parallelism.get() {
+                let (sender, receiver) = mpsc::unbounded_channel();
+                let reporter = Reporter { task: commands.len(), events: events_in.clone(), blocking: blueprint.blocking };
+                let receivers = std::mem::take(&mut wiring.receivers[at][subtask]);
+                let own = workers.iter_mut().map(|w| w.pop_subtask()).collect();
+                let chain = builder.chain(at, subtask, own, &wiring)?;
+                let tick = blueprint.graph.settings.buffer_timeout;
+                let task = Task { chain: chain.0, commands: receiver, reporter, tick, targets: Vec::new() };
+                made.push(builder.task(vertex, task, chain.1, receivers));
+                commands.push(sender);
+                vertex_of.push(at);
+            }
+        }
+        let metrics = builder.metrics;
+        // Every task is made before the first one runs: an error above leaves nothing behind.
+        let mut tasks = JoinSet::new();
+        for (number, task) in made.into_iter().enumerate() {
+            tasks.spawn_on(async move { (number, task.run().await) }, &blueprint.data);
+        }
+        Ok(Self { tasks, commands, events, metrics, vertex_of })
+    }
+
+    /// Tells every task, receivers before senders, so that an announcement is in a task's queue before a barrier can reach it.
+    pub(crate) fn tell_all(&self, command: &TaskCommand) {
+        for task in self.commands.iter().rev() {
+            // A task that has ended does not listen any more; its end is reported by its join handle.
+            let _ = task.send(command.clone());
+        }
+    }
+
+    /// Ends all tasks where they wait, and waits until they are gone.
+    pub(crate) async fn end(&mut self) {
+        self.tasks.abort_all();
+        while self.tasks.join_next().await.is_some() {}
+    }
+}
+
+enum AnyTask {
+    Source(Box<SourceTask>),
+    Operator(Box<OperatorTask>),
+}
+
+impl AnyTask {
+    async fn run(self) -> Result<(), TaskError> {
+        match self {
+            Self::Source(task) => task.run().await,
+            Self::Operator(task) => task.run().await,
+        }
+    }
+}
+
+/// A subtask's worker of one node.
+enum Worker {
+    Reader(Box<dyn SourceReader>),
+    Operator(Box<dyn crate::operator::Operator>),
+    Writer(Box<dyn SinkWriter>),
+}
+
+impl Workers {
+    /// The workers are made in subtask order and handed out in that order; they are kept reversed for that.
+    fn reversed(self) -> Self {
+        match self {
+            Self::Readers(mut w) => {
+                w.reverse();
+                Self::Readers(w)
+            }
+            Self::Operators(mut w) => {
+                w.reverse();
+                Self::Operators(w)
+            }
+            Self::Writers(mut w) => {
+                w.reverse();
+                Self::Writers(w)
+            }
+        }
+    }
+
+    fn pop_subtask(&mut self) -> Option<Worker> {
+        match self {
+            Self::Readers(w) => w.pop().map(Worker::Reader),
+            Self::Operators(w) => w.pop().map(Worker::Operator),
+            Self::Writers(w) => w.pop().map(Worker::Writer),
+        }
+    }
+}
+
+struct Builder<'a> {
+    blueprint: &'a Blueprint,
+    number: u64,
+    restore: Option<&'a OpenCheckpoint>,
+    metrics: Vec<Vec<Vec<OperatorMetrics>>>,
+}
+
+impl Builder<'_> {
+    fn context(&self, vertex: &Vertex) -> ConnectorContext {
+        let settings = &self.blueprint.graph.settings.checkpointing;
+        let checkpointing = settings.interval.is_some();
+        ConnectorContext {
+            parallelism: vertex.parallelism,
+            storage: self.blueprint.storage.clone(),
+            clock: self.blueprint.clock.clone(),
+            execution: format!("{}-{}", self.blueprint.job, self.number),
+            exactly_once: checkpointing && settings.mode == CheckpointingMode::ExactlyOnce,
+            checkpointing,
+        }
+    }
+
+    /// The workers of every node of a vertex.
+    fn workers(&mut self, at: usize, vertex: &Vertex) -> Result<Vec<Workers>, TaskError> {
+        let subtasks = vertex.parallelism.get();
+        let context = self.context(vertex);
+        let mut all = Vec::with_capacity(vertex.nodes.len());
+        for index in &vertex.nodes {
+            let node = &self.blueprint.graph.nodes[index.0];
+            let metrics: Vec<OperatorMetrics> = (0..subtasks).map(|_| OperatorMetrics::default()).collect();
+            for (subtask, m) in metrics.iter().enumerate() {
+                self.metrics[at][subtask].push(m.clone());
+            }
+            let failed = |source: ConnectorError| TaskError::Connector { operator: node.name.clone(), source };
+            let workers = match &node.kind {
+                NodeKind::Source(source) => {
+                    let restored = self.operator_state(&node.uid, &node.name, state_names::SPLITS)?;
+                    Workers::Readers(source.source.readers(&context, &restored, &metrics).map_err(failed)?)
+                }
+                NodeKind::Operator(factory) => {
+                    let create = |index| factory.create(self.place(vertex, index));
+                    let operators = (0..subtasks).map(create).collect::<Result<Vec<_>, _>>();
+                    let failed = |source| TaskError::Operator { operator: node.name.clone(), source };
+                    Workers::Operators(operators.map_err(failed)?)
+                }
+                NodeKind::Sink(sink) => {
+                    let restored = self.sink_restore(&node.uid, &node.name)?;
+                    Workers::Writers(sink.writers(&context, restored.as_ref(), &metrics).map_err(failed)?)
+                }
+            };
+            all.push(workers.reversed());
+        }
+        Ok(all)
+    }
+
+    fn place(&self, vertex: &Vertex, index: usize) -> SubtaskPlace {
+        let max_parallelism = self.blueprint.max_parallelism;
+        SubtaskPlace { index, key_groups: KeyGroupRange::of_subtask(max_parallelism, vertex.parallelism, index), max_parallelism }
+    }
+
+    fn not_readable(name: &str, message: &impl ToString) -> TaskError {
+        TaskError::Connector { operator: name.to_owned(), source: ConnectorError::State(message.to_string()) }
+    }
+
+    fn operator_state(&self, uid: &OperatorUid, name: &str, state: &str) -> Result<Vec<arrow::array::RecordBatch>, TaskError> {
+        match self.restore {
+            None => Ok(Vec::new()),
+            Some(open) => open.operator_state(uid, state).map_err(|e| Self::not_readable(name, &e)),
+        }
+    }
+
+    /// What a sink had saved; `None` on a fresh start of the sink.
+    fn sink_restore(&self, uid: &OperatorUid, name: &str) -> Result<Option<SinkRestore>, TaskError> {
+        let Some(open) = self.restore else { return Ok(None) };
+        if open.manifest().operator(uid).is_none() {
+            return Ok(None);
+        }
+        let packed = self.operator_state(uid, name, state_names::COMMITTABLES)?;
+        let committables = committables::unpack(&packed).map_err(|e| Self::not_readable(name, &e))?;
+        Ok(Some(SinkRestore { state: self.operator_state(uid, name, state_names::WRITER)?, committables }))
+    }
+
+    /// The chain of one subtask, and the reader at its head if it is a source.
+    fn chain(
+        &self,
+        at: usize,
+        subtask: usize,
+        workers: Vec<Option<Worker>>,
+        wiring: &Wiring,
+    ) -> Result<(Chain, Option<Box<dyn SourceReader>>), TaskError> {
+        let vertex = &self.blueprint.plan.vertices[at];
+        let place = self.place(vertex, subtask);
+        let mut links: Vec<usize> = Vec::new();
+        let mut reader = None;
+        let mut nodes = Vec::with_capacity(vertex.nodes.len());
+        for (position, (index, worker)) in vertex.nodes.iter().zip(workers).enumerate() {
+            let node = &self.blueprint.graph.nodes[index.0];
+            let work = match worker {
+                Some(Worker::Reader(r)) => {
+                    reader = Some(r);
+                    Work::Source
+                }
+                Some(Worker::Operator(operator)) => Work::Operator(operator),
+                Some(Worker::Writer(writer)) => Work::Sink(writer),
+                None => return Err(Self::not_readable(&node.name, &"fewer workers were made than there are subtasks")),
+            };
+            let restored = match (self.restore, &work) {
+                (Some(open), Work::Operator(_)) => {
+                    open.keyed_state(&node.uid, place.key_groups).map_err(|e| Self::not_readable(&node.name, &e))?
+                }
+                _ => Vec::new(),
+            };
+            let targets = vertex.targets[position].iter().map(|(port, target)| {
+                let target = match target {
+                    Target::Chained(to) => ChainTarget::Node(*to),
+                    Target::Link(link) => {
+                        links.push(*link);
+                        ChainTarget::Link(links.len() - 1)
+                    }
+                };
+                (*port, target)
+            });
+            nodes.push(ChainNode {
+                uid: node.uid.clone(),
+                name: node.name.clone(),
+                work,
+                targets: targets.collect(),
+                state: KeyedState::new(place.key_groups, place.max_parallelism, restored),
+                metrics: self.metrics[at][subtask][position].clone(),
+                watermark: EventTime::MIN,
+                uncommitted: Vec::new(),
+            });
+        }
+        let sender = |link: &usize| {
+            let exchange = self.blueprint.plan.links[*link].exchange.clone();
+            LinkSender::new(exchange, wiring.senders[*link][subtask].clone(), self.blueprint.max_parallelism)
+        };
+        let links = links.iter().map(sender).collect();
+        Ok((Chain::new(nodes, links, self.blueprint.clock.clone(), subtask), reader))
+    }
+
+    fn task(
+        &self,
+        vertex: &Vertex,
+        task: Task,
+        reader: Option<Box<dyn SourceReader>>,
+        receivers: Vec<(InputIndex, mpsc::Receiver<StreamElement>)>,
+    ) -> AnyTask {
+        let head = &self.blueprint.graph.nodes[vertex.nodes[0].0];
+        let settings = &self.blueprint.graph.settings;
+        let exactly_once = settings.checkpointing.mode == CheckpointingMode::ExactlyOnce;
+        match (reader, &head.kind) {
+            (Some(reader), NodeKind::Source(SourceNode { source, watermark })) => {
+                let watermarks = watermark.as_ref().map(|w| {
+                    let column = (source.schema().field(w.column).name().clone(), w.column);
+                    Watermarks::new(column, w.expression.clone(), settings.auto_watermark_interval, self.blueprint.clock.clone())
+                });
+                AnyTask::Source(Box::new(SourceTask { task, name: head.name.clone(), reader, watermarks, idle: false }))
+            }
+            _ => AnyTask::Operator(Box::new(OperatorTask { task, gate: InputGate::new(receivers, exactly_once) })),
+        }
+    }
+}
