@@ -79,8 +79,7 @@ impl ChainNode {
     {
         let mut out = Output::default();
         if let Work::Operator(operator) = &mut self.work {
-            let mut context =
-                OperatorContext { state: &mut self.state, now, watermark: self.watermark, metrics: &self.metrics };
+            let mut context = OperatorContext { state: &mut self.state, now, watermark: self.watermark, metrics: &self.metrics };
             let result = call(operator.as_mut(), &mut context, &mut out);
             result.map_err(|e| self.operator_error(e))?;
         }
@@ -210,7 +209,12 @@ impl Chain {
 
     /// Takes the snapshot of checkpoint `barrier` and, unless the chain has ended, forwards the barrier. `splits`: the position of
     /// the source at the head.
-    pub(crate) fn snapshot(&mut self, barrier: Barrier, splits: Option<RecordBatch>, forward: bool) -> Result<Vec<SubtaskSnapshot>, TaskError> {
+    pub(crate) fn snapshot(
+        &mut self,
+        barrier: Barrier,
+        splits: Option<RecordBatch>,
+        forward: bool,
+    ) -> Result<Vec<SubtaskSnapshot>, TaskError> {
         self.flush()?;
         let mut splits = splits;
         let mut snapshots = Vec::with_capacity(self.nodes.len());
@@ -264,11 +268,6 @@ impl Chain {
             }
         }
         self.commit(last)
-    }
-
-    /// True if the chain ends in a sink.
-    pub(crate) fn has_sink(&self) -> bool {
-        self.nodes.iter().any(|node| matches!(node.work, Work::Sink(_)))
     }
 
     /// Sends everything in the outbox, waiting for receivers that are full. `false`: a receiver is gone, the job is ending.

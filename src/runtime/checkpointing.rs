@@ -38,7 +38,6 @@ pub(crate) enum Verdict {
 struct Pending {
     kind: CheckpointKind,
     target: Arc<SnapshotTarget>,
-    triggered: WallTime,
     written: Vec<WrittenSubtask>,
     latest_ack: Option<WallTime>,
 }
@@ -95,7 +94,8 @@ impl Checkpointing {
         };
         if let Some(open) = &point {
             let manifest = open.manifest();
-            let restored = (manifest.checkpoint_id, self.blueprint.clock.now(), manifest.kind.is_savepoint(), open.directory().map(Into::into));
+            let restored =
+                (manifest.checkpoint_id, self.blueprint.clock.now(), manifest.kind.is_savepoint(), open.directory().map(Into::into));
             tracing::info!(checkpoint = %manifest.checkpoint_id, attempt = number, "restoring");
             self.handle.update(|view| {
                 view.checkpoints.restored += 1;
@@ -139,7 +139,8 @@ impl Checkpointing {
             .filter(|c| is_discarded(retention, ending, c.manifest().kind))
             .filter_map(|c| c.directory().map(Into::into))
             .collect();
-        let keeps_some = self.completed.values().any(|c| !is_discarded(retention, ending, c.manifest().kind) && !c.manifest().kind.is_savepoint());
+        let keeps_some =
+            self.completed.values().any(|c| !is_discarded(retention, ending, c.manifest().kind) && !c.manifest().kind.is_savepoint());
         let base = match &self.blueprint.graph.settings.checkpointing.storage {
             CheckpointStorage::FileSystem(dir) if !keeps_some => Some(job_directory(dir, self.blueprint.job)),
             _ => None,
@@ -305,7 +306,7 @@ impl Checkpointing {
             );
             view.checkpoints.history.truncate(CHECKPOINT_HISTORY);
         });
-        let pending = Pending { kind, target: target.clone(), triggered, written: Vec::new(), latest_ack: None };
+        let pending = Pending { kind, target: target.clone(), written: Vec::new(), latest_ack: None };
         self.pending.insert(id, pending);
         attempt.tell_all(&TaskCommand::Trigger(Barrier { id, kind }, target));
     }
@@ -419,7 +420,11 @@ impl Checkpointing {
         });
     }
 
-    fn reply(&mut self, trigger: TriggerId, result: Result<crate::checkpoint::coordinator::Completed, crate::checkpoint::coordinator::RequestError>) {
+    fn reply(
+        &mut self,
+        trigger: TriggerId,
+        result: Result<crate::checkpoint::coordinator::Completed, crate::checkpoint::coordinator::RequestError>,
+    ) {
         let Some(reply) = self.replies.remove(&trigger) else { return };
         let result = match result {
             Ok(completed) => Ok(CheckpointReply { id: completed.checkpoint, path: completed.path }),

@@ -1,7 +1,7 @@
 //! A sink's uncommitted work as one operator state: the rows of all checkpoints, each with its checkpoint's number in front.
 
 use crate::types::CheckpointId;
-use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch};
+use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch};
 use arrow::compute::concat_batches;
 use arrow::datatypes::{DataType, Field, Int64Type, Schema};
 use arrow::error::ArrowError;

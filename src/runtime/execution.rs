@@ -16,7 +16,7 @@ use crate::operator::{InputIndex, SubtaskPlace};
 use crate::state::KeyedState;
 use crate::storage::Storage;
 use crate::types::limits::CHANNEL_BATCHES;
-use crate::types::{CheckpointId, Clock, EventTime, JobId, KeyGroupRange, MaxParallelism, OperatorUid, StreamElement};
+use crate::types::{Clock, EventTime, JobId, KeyGroupRange, MaxParallelism, OperatorUid, StreamElement};
 use std::sync::Arc;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
@@ -95,11 +95,8 @@ impl Attempt {
     /// Makes and spawns every task. `number`: 0 for the first attempt. `restore`: what state begins from.
     pub(crate) fn start(blueprint: &Blueprint, number: u64, restore: Option<&OpenCheckpoint>) -> Result<Self, TaskError> {
         let plan = &blueprint.plan;
-        let metrics: Vec<Vec<Vec<OperatorMetrics>>> = plan
-            .vertices
-            .iter()
-            .map(|v| (0..v.parallelism.get()).map(|_| vec![OperatorMetrics::default(); 0]).collect())
-            .collect();
+        let metrics: Vec<Vec<Vec<OperatorMetrics>>> =
+            plan.vertices.iter().map(|v| (0..v.parallelism.get()).map(|_| vec![OperatorMetrics::default(); 0]).collect()).collect();
         let mut builder = Builder { blueprint, number, restore, metrics };
         let mut wiring = Wiring::new(plan);
         let (events_in, events) = mpsc::unbounded_channel();

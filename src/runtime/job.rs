@@ -7,7 +7,7 @@ use super::execution::{Attempt, Blueprint};
 use super::handle::{JobCommand, JobHandle, JobStatus};
 use super::plan::ExecutionPlan;
 use super::restart::{Decision, RestartStrategy};
-use super::task::{Blocking, TaskCommand, TaskEvent};
+use super::task::{Blocking, TaskEvent};
 use super::view;
 use crate::checkpoint::OpenCheckpoint;
 use crate::checkpoint::coordinator::Event;

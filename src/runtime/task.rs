@@ -173,7 +173,10 @@ impl Watermarks {
         let rowtime = batch.column(self.column.1);
         if rowtime.null_count() > 0 {
             // Flink's words (`WatermarkAssignerOperator`).
-            return Err(format!("RowTime field should not be null, please convert it to a non-null long value. (column {})", self.column.0));
+            return Err(format!(
+                "RowTime field should not be null, please convert it to a non-null long value. (column {})",
+                self.column.0
+            ));
         }
         let highest = if self.expression.is_column_with_offset(self.column.1) {
             // The expression grows with the column, so its maximum lies in the row with the column's maximum.
