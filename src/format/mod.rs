@@ -1,8 +1,11 @@
 //! Bytes ↔ batches. A format knows records and columns; files, offsets and what becomes of a bad record are its caller's.
 
+mod calendar;
+mod column;
 mod csv;
 mod debezium;
 mod json;
+mod parse;
 pub mod print;
 mod registry;
 

@@ -1,8 +1,22 @@
 //! `json`: one JSON object a line, Flink's `json` format.
 
+mod decode;
+mod encode;
+mod order;
+mod scan;
+#[cfg(test)]
+pub(in crate::format) mod tests;
+mod value;
+
+pub(super) use order::KeyOrder;
+
+use super::calendar::TimestampStandard;
+use super::column::Columns;
 use super::{DecoderFactory, EncoderFactory};
-use crate::types::{OptionError, OptionKind, OptionSpec, Options, Schema};
+use crate::types::{LogicalType, OptionError, OptionKind, OptionSpec, Options, Schema, TypeKind};
+use decode::RowsFactory;
 use std::sync::Arc;
+use value::Reading;
 
 const fn option(key: &'static str, kind: OptionKind, default: Option<&'static str>, doc: &'static str) -> OptionSpec {
     OptionSpec { key, kind, default, required: false, doc }
@@ -51,9 +65,93 @@ pub(super) const OPTIONS: &[OptionSpec] = &[
     option("json.decode.json-parser.enabled", OptionKind::Bool, Some("true"), "Accepted for Flink's sake: there is one decoder here."),
 ];
 
+/// How records are read.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct DecodeOptions {
+    pub(super) fail_on_missing: bool,
+    pub(super) ignore_errors: bool,
+    pub(super) standard: TimestampStandard,
+}
+
+impl DecodeOptions {
+    /// The options with these prefixes' keys: `json` or `debezium-json`.
+    pub(super) fn read(options: &Options, prefix: &str) -> Result<Self, OptionError> {
+        Ok(Self {
+            fail_on_missing: options.bool(&format!("{prefix}.fail-on-missing-field"), false)?,
+            ignore_errors: options.bool(&format!("{prefix}.ignore-parse-errors"), false)?,
+            standard: standard(options, prefix)?,
+        })
+    }
+
+    /// Columns for `schema`; an error if JSON has no form for one.
+    pub(super) fn columns(self, schema: &Schema) -> Result<Columns, OptionError> {
+        if let Some(column) = schema.columns.iter().find(|column| !representable(&column.data_type)) {
+            return Err(unrepresentable(&column.name, &column.data_type));
+        }
+        Columns::new(schema, self.standard)
+            .map_err(|name| OptionError::new("format", format!("column {name}: its type cannot be read from JSON")))
+    }
+
+    /// What the records of a decoder share.
+    pub(super) fn reading(self) -> Reading {
+        Reading { fail_on_missing: self.fail_on_missing, ignore_errors: self.ignore_errors, scratch: Vec::new() }
+    }
+}
+
+fn standard(options: &Options, prefix: &str) -> Result<TimestampStandard, OptionError> {
+    let word = options.word(&format!("{prefix}.timestamp-format.standard"), 0, TIMESTAMP_STANDARDS)?;
+    Ok(if word == 0 { TimestampStandard::Sql } else { TimestampStandard::Iso })
+}
+
+/// True if JSON has a form for values of this type: the keys of a JSON object are strings.
+fn representable(data_type: &LogicalType) -> bool {
+    match &data_type.kind {
+        TypeKind::Array(element) => representable(element),
+        TypeKind::Map(key, value) => {
+            matches!(key.kind, TypeKind::Char(_) | TypeKind::VarChar(_) | TypeKind::String) && representable(value)
+        }
+        TypeKind::Row(fields) => fields.iter().all(|(_, field)| representable(field)),
+        TypeKind::Interval => false,
+        _ => true,
+    }
+}
+
+fn unrepresentable(name: &str, data_type: &LogicalType) -> OptionError {
+    let why = match &data_type.kind {
+        TypeKind::Interval => "JSON has no form for INTERVAL",
+        _ => "the keys of a JSON object are strings, so a MAP needs a STRING key",
+    };
+    OptionError::new("format", format!("column {name} {data_type}: {why}"))
+}
+
+/// Why a record, or a field of it, cannot be read.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Reject {
+    /// The path to the field: `items[2].price`; empty if it is the record itself.
+    pub(super) column: String,
+    /// `expected BIGINT, found "abc"`
+    pub(super) reason: String,
+}
+
+impl Reject {
+    /// A reason without a field. Boxed, because results that carry it are returned for every value.
+    pub(super) fn new(reason: impl Into<String>) -> Box<Self> {
+        Box::new(Self { column: String::new(), reason: reason.into() })
+    }
+
+    /// The same reason inside the field `name` (`[2]` for an element).
+    fn inside(mut self: Box<Self>, name: &str) -> Box<Self> {
+        let dot = if self.column.is_empty() || self.column.starts_with('[') { "" } else { "." };
+        self.column = format!("{name}{dot}{}", self.column);
+        self
+    }
+}
+
 /// Makes decoders for the columns of `schema`.
-pub(super) fn decoder_factory(_schema: &Schema, _options: &Options) -> Result<Arc<dyn DecoderFactory>, OptionError> {
-    Err(OptionError::new("format", "json cannot be read yet"))
+pub(super) fn decoder_factory(schema: &Schema, options: &Options) -> Result<Arc<dyn DecoderFactory>, OptionError> {
+    let options = DecodeOptions::read(options, "json")?;
+    let columns = options.columns(schema)?;
+    Ok(Arc::new(RowsFactory { columns, reading: options.reading(), schema: schema.to_arrow() }))
 }
 
 /// Makes encoders for the columns of `schema`.

@@ -1,0 +1,276 @@
+//! The tokens of JSON in bytes that end with a line end, which no record contains: no token runs past it.
+
+use super::super::parse::word_at;
+use super::Reject;
+use crate::types::limits::NESTING_DEPTH;
+
+const ONES: u64 = 0x0101_0101_0101_0101;
+const TOPS: u64 = 0x8080_8080_8080_8080;
+
+/// The position of the first byte at or behind `at` that is no blank. Line ends are no blanks.
+#[inline]
+pub(super) fn blank(bytes: &[u8], mut at: usize) -> usize {
+    while let Some(b' ' | b'\t' | b'\r') = bytes.get(at) {
+        at += 1;
+    }
+    at
+}
+
+/// Looks for what ends or interrupts a string whose characters begin at `at`: its position (that of a quote, a backslash, a
+/// control character or the end of `bytes`), and whether all characters before it are ASCII.
+#[inline]
+pub(super) fn string_stop(bytes: &[u8], mut at: usize) -> (usize, bool) {
+    let mut high = 0;
+    while let Some(word) = word_at(bytes, at) {
+        let quote = word ^ (0x22 * ONES);
+        let backslash = word ^ (0x5c * ONES);
+        // The lowest flag is exact; borrows make false ones above it alone.
+        let stops =
+            ((quote.wrapping_sub(ONES) & !quote) | (backslash.wrapping_sub(ONES) & !backslash) | (word.wrapping_sub(0x20 * ONES) & !word))
+                & TOPS;
+        if stops != 0 {
+            let stop = stops.trailing_zeros();
+            high |= word & TOPS & ((1 << stop) - 1);
+            return (at + (stop / 8) as usize, high == 0);
+        }
+        high |= word & TOPS;
+        at += 8;
+    }
+    let mut ascii = high == 0;
+    while let Some(byte) = bytes.get(at) {
+        if matches!(byte, b'"' | b'\\' | 0..0x20) {
+            break;
+        }
+        ascii &= byte.is_ascii();
+        at += 1;
+    }
+    (at, ascii)
+}
+
+/// The position behind the closing quote of a string whose characters begin at `at`.
+pub(super) fn skip_string(bytes: &[u8], mut at: usize) -> Result<usize, Box<Reject>> {
+    loop {
+        let (stop, _) = string_stop(bytes, at);
+        match bytes.get(stop) {
+            Some(b'"') => return Ok(stop + 1),
+            Some(b'\\') if bytes.get(stop + 1).is_some_and(|next| *next >= b' ') => at = stop + 2,
+            _ => return Err(unclosed(bytes, stop)),
+        }
+    }
+}
+
+fn unclosed(bytes: &[u8], at: usize) -> Box<Reject> {
+    match bytes.get(at) {
+        None | Some(b'\n' | b'\\') => Reject::new("expected the \" that closes the string, found the end of the line"),
+        Some(byte) => Reject::new(format!("a string contains the control character 0x{byte:02x}")),
+    }
+}
+
+/// Appends the characters of the string that begin at `at`, unescaped, and returns the position behind its closing quote.
+/// Halves of surrogate pairs that stand alone become `?`, as Java writes them.
+pub(super) fn unescape(bytes: &[u8], mut at: usize, out: &mut Vec<u8>) -> Result<usize, Box<Reject>> {
+    loop {
+        let (stop, ascii) = string_stop(bytes, at);
+        let plain = &bytes[at..stop];
+        if !ascii && std::str::from_utf8(plain).is_err() {
+            return Err(Reject::new("a string is not valid UTF-8"));
+        }
+        out.extend_from_slice(plain);
+        match (bytes.get(stop), bytes.get(stop + 1)) {
+            (Some(b'"'), _) => return Ok(stop + 1),
+            (Some(b'\\'), Some(escaped)) => {
+                at = stop + 2;
+                match escaped {
+                    b'"' | b'\\' | b'/' => out.push(*escaped),
+                    b'b' => out.push(0x08),
+                    b'f' => out.push(0x0c),
+                    b'n' => out.push(b'\n'),
+                    b'r' => out.push(b'\r'),
+                    b't' => out.push(b'\t'),
+                    b'u' => at = unicode_escape(bytes, at, out)?,
+                    _ if *escaped < b' ' => return Err(unclosed(bytes, stop)),
+                    _ => return Err(Reject::new(format!("\\{} is no escape", char::from(*escaped)))),
+                }
+            }
+            _ => return Err(unclosed(bytes, stop)),
+        }
+    }
+}
+
+/// Appends the character of the hexadecimal digits at `at`; the position behind it.
+fn unicode_escape(bytes: &[u8], at: usize, out: &mut Vec<u8>) -> Result<usize, Box<Reject>> {
+    let unit = hex4(bytes, at).ok_or_else(|| Reject::new("\\u wants four hexadecimal digits"))?;
+    let mut end = at + 4;
+    let mut code = u32::from(unit);
+    if (0xd800..0xdc00).contains(&unit) && bytes.get(end..end + 2) == Some(b"\\u") {
+        if let Some(low) = hex4(bytes, end + 2).filter(|low| (0xdc00..0xe000).contains(low)) {
+            code = 0x1_0000 + ((u32::from(unit) - 0xd800) << 10) + (u32::from(low) - 0xdc00);
+            end += 6;
+        }
+    }
+    let character = char::from_u32(code).unwrap_or('?');
+    out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
+    Ok(end)
+}
+
+fn hex4(bytes: &[u8], at: usize) -> Option<u16> {
+    let digits = bytes.get(at..at + 4)?;
+    digits.iter().try_fold(0, |value: u16, digit| Some(value << 4 | char::from(*digit).to_digit(16)? as u16))
+}
+
+/// The end of the number at `at`, and whether it has a fraction or an exponent; an error if it is no JSON number.
+pub(super) fn number_end(bytes: &[u8], at: usize) -> Result<(usize, bool), Box<Reject>> {
+    let digits = |from: usize| {
+        let length = bytes[from.min(bytes.len())..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+        if length == 0 { Err(Reject::new(format!("expected a digit, found {}", found(bytes, from)))) } else { Ok(from + length) }
+    };
+    let start = at + usize::from(bytes.get(at) == Some(&b'-'));
+    let mut end = digits(start)?;
+    if end > start + 1 && bytes.get(start) == Some(&b'0') {
+        return Err(Reject::new(format!("a number begins with 0: {}", found(bytes, at))));
+    }
+    let mut float = false;
+    if bytes.get(end) == Some(&b'.') {
+        float = true;
+        end = digits(end + 1)?;
+    }
+    if let Some(b'e' | b'E') = bytes.get(end) {
+        float = true;
+        let sign = usize::from(matches!(bytes.get(end + 1), Some(b'+' | b'-')));
+        end = digits(end + 1 + sign)?;
+    }
+    Ok((end, float))
+}
+
+/// The end of `true`, `false` or `null` at `at`.
+pub(super) fn word_end(bytes: &[u8], at: usize) -> Result<usize, Box<Reject>> {
+    let rest = bytes.get(at..).unwrap_or_default();
+    let word: &[&[u8]] = &[b"true", b"false", b"null"];
+    match word.iter().find(|word| rest.starts_with(word)) {
+        Some(word) => Ok(at + word.len()),
+        None => Err(Reject::new(format!("expected a value, found {}", found(bytes, at)))),
+    }
+}
+
+/// The position behind the value at `at`, which is looked at only for its structure. Blanks may stand before it.
+pub(super) fn skip_value(bytes: &[u8], at: usize) -> Result<usize, Box<Reject>> {
+    match bytes.get(at) {
+        Some(b'"') => skip_string(bytes, at + 1),
+        Some(b'{' | b'[') => skip_nested(bytes, at),
+        Some(b'-' | b'0'..=b'9') => number_end(bytes, at).map(|(end, _)| end),
+        Some(b' ' | b'\t' | b'\r') => skip_value(bytes, blank(bytes, at)),
+        _ => word_end(bytes, at),
+    }
+}
+
+/// The position behind the object or array at `at`.
+fn skip_nested(bytes: &[u8], mut at: usize) -> Result<usize, Box<Reject>> {
+    // One bit a level: 1 for an object. A stack of 64 bits is why the limit is 64 at most.
+    const { assert!(NESTING_DEPTH <= 64) };
+    let (mut levels, mut depth) = (0_u64, 0_usize);
+    loop {
+        // Here a value begins at `at`.
+        match bytes.get(at) {
+            Some(open @ (b'{' | b'[')) => {
+                if depth == NESTING_DEPTH {
+                    return Err(Reject::new(format!("values nest deeper than {NESTING_DEPTH} levels")));
+                }
+                let object = *open == b'{';
+                (levels, depth) = (levels << 1 | u64::from(object), depth + 1);
+                at = blank(bytes, at + 1);
+                if bytes.get(at) != Some(&if object { b'}' } else { b']' }) {
+                    if object {
+                        at = skip_key(bytes, at)?;
+                    }
+                    continue;
+                }
+            }
+            Some(b'"') => at = blank(bytes, skip_string(bytes, at + 1)?),
+            Some(b'-' | b'0'..=b'9') => at = blank(bytes, number_end(bytes, at)?.0),
+            _ => at = blank(bytes, word_end(bytes, at)?),
+        }
+        // Here a value has ended, or an empty object or array stands before its closing bracket.
+        loop {
+            let object = levels & 1 == 1;
+            match bytes.get(at) {
+                Some(b',') => {
+                    at = blank(bytes, at + 1);
+                    if object {
+                        at = skip_key(bytes, at)?;
+                    }
+                    break;
+                }
+                Some(b'}') if object => {}
+                Some(b']') if !object => {}
+                _ => return Err(Reject::new(format!("expected , or {}, found {}", if object { '}' } else { ']' }, found(bytes, at)))),
+            }
+            (levels, depth) = (levels >> 1, depth - 1);
+            if depth == 0 {
+                return Ok(at + 1);
+            }
+            at = blank(bytes, at + 1);
+        }
+    }
+}
+
+/// From a key at `at` to the value behind its colon.
+fn skip_key(bytes: &[u8], at: usize) -> Result<usize, Box<Reject>> {
+    if bytes.get(at) != Some(&b'"') {
+        return Err(Reject::new(format!("expected a key, found {}", found(bytes, at))));
+    }
+    colon(bytes, skip_string(bytes, at + 1)?)
+}
+
+/// From behind a key to the value behind its colon.
+pub(super) fn colon(bytes: &[u8], at: usize) -> Result<usize, Box<Reject>> {
+    let at = blank(bytes, at);
+    if bytes.get(at) != Some(&b':') {
+        return Err(Reject::new(format!("expected : behind a key, found {}", found(bytes, at))));
+    }
+    Ok(blank(bytes, at + 1))
+}
+
+/// Appends the value at `at` without the blanks between its tokens, its strings escaped as Jackson writes them; the position
+/// behind it.
+pub(super) fn compact(bytes: &[u8], at: usize, out: &mut Vec<u8>) -> Result<usize, Box<Reject>> {
+    let end = skip_value(bytes, at)?;
+    let mut at = at;
+    let mut text = Vec::new();
+    while at < end {
+        match bytes[at] {
+            b'"' => {
+                text.clear();
+                at = unescape(bytes, at + 1, &mut text)?;
+                super::encode::quoted(&text, out);
+            }
+            b' ' | b'\t' | b'\r' => at += 1,
+            byte => {
+                out.push(byte);
+                at += 1;
+            }
+        }
+    }
+    Ok(end)
+}
+
+/// What stands at `at`, for messages: a token, cut to a readable length.
+pub(super) fn found(bytes: &[u8], at: usize) -> String {
+    const LONGEST: usize = 40;
+    let rest = bytes.get(at..).unwrap_or_default();
+    let line = &rest[..rest.iter().position(|byte| *byte == b'\n').unwrap_or(rest.len())];
+    let end = match line.first() {
+        None => return "the end of the line".to_owned(),
+        Some(b'"') => skip_string(rest, 1).unwrap_or(line.len()),
+        Some(b'{' | b'[') => skip_nested(rest, 0).unwrap_or(line.len()),
+        Some(byte) if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'+' | b'.') => {
+            let word = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'+' | b'.' | b'_');
+            line.iter().take_while(|b| word(b)).count()
+        }
+        Some(_) => String::from_utf8_lossy(&line[..line.len().min(4)]).chars().next().map_or(1, char::len_utf8),
+    };
+    let token = String::from_utf8_lossy(&line[..end.min(line.len())]);
+    match token.char_indices().nth(LONGEST) {
+        Some((cut, _)) => format!("{}…", &token[..cut]),
+        None => token.into_owned(),
+    }
+}
