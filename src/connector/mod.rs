@@ -7,6 +7,7 @@ mod declaration;
 mod filesystem;
 mod jdbc;
 mod print;
+mod read;
 #[cfg(test)]
 mod sink_testing;
 mod sinks;
@@ -80,9 +81,15 @@ impl ConnectorError {
 
     /// Whether a restart can help.
     pub fn retry_hint(&self) -> RetryHint {
+        use std::io::ErrorKind;
         match self {
             Self::Io { .. } if self.is_broken_pipe() => RetryHint::Never,
             Self::Io { .. } => RetryHint::Backoff,
+            // Neither a missing file nor a damaged one mends itself.
+            Self::Io { source, .. } => match source.kind() {
+                ErrorKind::NotFound | ErrorKind::PermissionDenied | ErrorKind::InvalidData | ErrorKind::Unsupported => RetryHint::Never,
+                _ => RetryHint::Backoff,
+            },
             Self::Database { retry, .. } => *retry,
             Self::BadRecord { .. } | Self::Format(_) | Self::State(_) => RetryHint::Never,
         }

@@ -6,6 +6,9 @@ use super::ByteSize;
 /// small enough for the second-level cache.
 pub const BATCH_ROWS: usize = 8_192;
 
+/// Bytes of input after which a source lets a batch go though it has fewer rows: rows may be large.
+pub const BATCH_BYTES: ByteSize = ByteSize(4 << 20);
+
 /// Batches a channel between two tasks holds before the sender waits: this bound is the back-pressure.
 pub const CHANNEL_BATCHES: usize = 4;
 
@@ -14,6 +17,13 @@ pub const READ_CHUNK: ByteSize = ByteSize(1 << 20);
 
 /// Bytes of a file that make one split: small enough that all subtasks of a source have work, large enough that a seek is rare.
 pub const SPLIT_SIZE: ByteSize = ByteSize(32 << 20);
+
+/// Directories below each other that a file source looks into: more is a circle of links.
+pub const DIRECTORY_DEPTH: usize = 64;
+
+/// Parts that the rows of a `datagen` source are divided into, to be shared out among its subtasks: the number is part of the
+/// saved positions.
+pub const DATAGEN_LANES: usize = 128;
 
 /// Bytes of one record in a text format; a longer one is a bad record, not an allocation.
 pub const RECORD_BYTES: ByteSize = ByteSize(64 << 20);

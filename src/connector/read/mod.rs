@@ -1,0 +1,7 @@
+//! What all sources of bytes share: a buffer that keeps the unfinished record, and what becomes of bad records.
+
+mod bad_records;
+mod buffer;
+
+pub(super) use bad_records::{BadRecordLog, Origin, failure};
+pub(super) use buffer::RecordBuffer;
