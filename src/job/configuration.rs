@@ -1,0 +1,630 @@
+//! Flink's options as they were written → the settings that the runtime and the planner take. Every value is checked, and against
+//! the others that it must fit.
+
+use super::options::{self, BACKENDS, CHECKPOINTING_MODES, CLUSTER_FAMILIES, JobOption, REFUSED_FAMILIES, RETENTIONS, STORAGES, Support};
+use super::problem::Problem;
+use super::settings::{JobSettings, RestartSettings, RuntimeMode};
+use super::spec::Entry;
+use super::text::Text;
+use crate::checkpoint::settings::{CheckpointSettings, CheckpointStorage, CheckpointingMode, Retention};
+use crate::types::{MaxParallelism, OptionSpec, Parallelism, parse_duration};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// What the settings depend on beside the options.
+#[derive(Debug, Clone)]
+pub struct Defaults {
+    /// The job's name without `pipeline.name`.
+    pub name: String,
+    /// `parallelism.default` without that option: the machine's cores.
+    pub parallelism: Parallelism,
+    /// Checkpoints go here without `execution.checkpointing.dir`.
+    pub checkpoint_dir: PathBuf,
+    /// Savepoints go here without `execution.checkpointing.savepoint-dir`.
+    pub savepoint_dir: PathBuf,
+    /// The directory of the job file, absolute.
+    pub directory: PathBuf,
+}
+
+/// What the options mean.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Configuration {
+    /// What the runtime takes. `mode` is STREAMING as long as `automatic_mode` is open.
+    pub settings: JobSettings,
+    /// `execution.runtime-mode = AUTOMATIC`: decided when the sources are known.
+    pub automatic_mode: bool,
+    /// `table.exec.mini-batch.enabled`
+    pub mini_batch: bool,
+}
+
+/// The longest wait for a batch to fill: practically for ever.
+const FOR_EVER: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// Flink's bounds of checkpoint times (`CheckpointCoordinatorConfiguration`).
+const MIN_CHECKPOINT_TIME: Duration = Duration::from_millis(10);
+
+/// Reads all options. Problems and warnings go to `problems`; where a value cannot be used the default stands in for it.
+pub fn read(entries: &[Entry], defaults: &Defaults, problems: &mut Vec<Problem>) -> Configuration {
+    check_keys(entries, problems);
+    let mut reader = Reader { entries, problems };
+    let parallelism = reader.parallelism("parallelism.default").unwrap_or(defaults.parallelism);
+    let max_parallelism = reader.max_parallelism(parallelism);
+    let (mode, automatic_mode) = match reader.word("execution.runtime-mode") {
+        1 => (RuntimeMode::Batch, false),
+        2 => (RuntimeMode::Streaming, true),
+        _ => (RuntimeMode::Streaming, false),
+    };
+    let checkpointing = reader.checkpointing(defaults);
+    let settings = JobSettings {
+        name: reader.name(&defaults.name),
+        parallelism,
+        max_parallelism,
+        mode,
+        buffer_timeout: reader.buffer_timeout(),
+        auto_watermark_interval: reader.duration("pipeline.auto-watermark-interval"),
+        restart: reader.restart(checkpointing.interval.is_some() && mode == RuntimeMode::Streaming),
+        checkpointing,
+        directory: defaults.directory.clone(),
+        options: Vec::new(),
+    };
+    let mini_batch = reader.bool("table.exec.mini-batch.enabled");
+    let settings = JobSettings { options: effective(entries, &settings), ..settings };
+    Configuration { settings, automatic_mode, mini_batch }
+}
+
+fn check_keys(entries: &[Entry], problems: &mut Vec<Problem>) {
+    for entry in entries {
+        let key = entry.key.as_str();
+        if let Some(option) = options::find(key) {
+            check_value(option, entry, problems);
+        } else if let Some((_, why)) = REFUSED_FAMILIES.iter().find(|(family, _)| key.starts_with(family)) {
+            problems.push(Problem::at(&entry.key_place, format!("\"{key}\" is not supported yet: {why}")));
+        } else if CLUSTER_FAMILIES.iter().any(|family| key.starts_with(family)) {
+            let message = format!("\"{key}\" belongs to a cluster and has no effect here");
+            problems.push(Problem::at(&entry.key_place, message).warning());
+        } else {
+            let names = options::all().map(|option| option.spec.key).chain(["sources", "transforms", "sinks"]);
+            // A misspelt kind of table: `[source.a]`.
+            let kind = key.split('.').next().unwrap_or_default();
+            let problem = Problem::at(&entry.key_place, format!("unknown option \"{key}\""));
+            let kinds = ["sources", "transforms", "sinks"];
+            problems.push(match kinds.into_iter().find(|name| key.contains('.') && strsim::levenshtein(kind, name) <= 2) {
+                Some(name) => problem.help(format!("did you mean \"{name}.{}\"?", &key[kind.len() + 1..])),
+                None => problem.nearest(key, names),
+            });
+        }
+    }
+}
+
+fn check_value(option: &JobOption, entry: &Entry, problems: &mut Vec<Problem>) {
+    let (key, value) = (entry.key.as_str(), &entry.value);
+    if let Err(error) = option.spec.check(key, value.as_str()) {
+        problems.push(wrong_value(&option.spec, entry, &error.message));
+        return;
+    }
+    match option.support {
+        Support::Full => {}
+        Support::NoEffect => {
+            let message = format!("\"{key}\" has no effect here");
+            problems.push(Problem::at(&entry.key_place, message).help(option.spec.doc).warning());
+        }
+        Support::DefaultOnly(instead) => {
+            if option.spec.default.is_some_and(|default| same_value(&option.spec, default, value.as_str())) {
+                return;
+            }
+            let problem = Problem::at(&entry.key_place, format!("\"{key}\" is not supported yet"));
+            problems.push(match (instead, option.spec.default) {
+                ("", Some(default)) => problem.help(format!("leave it out, or set it to its default: {default}")),
+                ("", None) => problem.help("leave it out"),
+                (instead, _) => problem.help(instead),
+            });
+        }
+    }
+}
+
+/// Whether two texts are the same value: `0` and `0 ms`, `TRUE` and `true`.
+fn same_value(spec: &OptionSpec, a: &str, b: &str) -> bool {
+    use crate::types::{ByteSize, OptionKind};
+    match spec.kind {
+        OptionKind::Duration => parse_duration(a).ok() == parse_duration(b).ok(),
+        OptionKind::Size => a.parse::<ByteSize>().ok() == b.parse::<ByteSize>().ok(),
+        OptionKind::Int(..) => a.trim().parse::<i64>().ok() == b.trim().parse::<i64>().ok(),
+        OptionKind::Float => a.trim().parse::<f64>().ok() == b.trim().parse::<f64>().ok(),
+        OptionKind::Bool | OptionKind::Word(_) | OptionKind::Text => a.trim().eq_ignore_ascii_case(b.trim()),
+    }
+}
+
+/// A problem with an entry's value. If it is a word that is not among those allowed, the nearest one is named.
+pub fn wrong_value(spec: &OptionSpec, entry: &Entry, message: &str) -> Problem {
+    let problem = Problem::at(entry.value.place(), entry.value.mask(&format!("{}: {message}", entry.key)));
+    match spec.kind {
+        crate::types::OptionKind::Word(words) => problem.nearest(entry.value.as_str(), words.iter().copied()),
+        _ => problem,
+    }
+}
+
+/// A text as an absolute path: a path (relative ones start at `directory`), or a `file:` URL. The error says what is wrong.
+pub fn local_path(text: &str, directory: &Path) -> Result<PathBuf, String> {
+    let text = text.trim();
+    if text.is_empty() {
+        return Err("the path is empty".to_owned());
+    }
+    let scheme = text.split_once(':').map(|(scheme, _)| scheme).filter(|scheme| is_scheme(scheme));
+    let path = match scheme {
+        None => text,
+        Some(scheme) if scheme.eq_ignore_ascii_case("file") => {
+            let rest = &text[scheme.len() + 1..];
+            match rest.strip_prefix("//") {
+                Some(path) if path.starts_with('/') => path,
+                Some(host) => {
+                    let host = host.split('/').next().unwrap_or_default();
+                    return Err(format!("\"{host}\" would be a host; write file:///{host}…"));
+                }
+                None => rest,
+            }
+        }
+        Some(scheme) => return Err(format!("{scheme}: is not supported in this version; use a path or a file: URL")),
+    };
+    Ok(directory.join(path))
+}
+
+/// RFC 3986; one letter alone is no scheme but part of a name.
+fn is_scheme(text: &str) -> bool {
+    text.len() > 1
+        && text.starts_with(|c: char| c.is_ascii_alphabetic())
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.'))
+}
+
+struct Reader<'a, 'p> {
+    entries: &'a [Entry],
+    problems: &'p mut Vec<Problem>,
+}
+
+impl<'a> Reader<'a, '_> {
+    /// The entry that decides about an option: one from the command line before one of the file, the newer name before older ones.
+    fn entry(&self, key: &str) -> Option<&'a Entry> {
+        deciding(self.entries, key)
+    }
+
+    /// The text of an option that is written and of its kind, else its default.
+    fn text(&self, key: &str) -> Option<&'a str> {
+        let option = options::find(key)?;
+        let written = self.entry(key).map(|entry| entry.value.as_str()).filter(|text| option.spec.check(key, text).is_ok());
+        written.or(option.spec.default)
+    }
+
+    fn wrong(&mut self, key: &str, message: &str) {
+        if let Some(entry) = self.entry(key) {
+            let message = entry.value.mask(&format!("{}: {message}", entry.key));
+            self.problems.push(Problem::at(entry.value.place(), message));
+        }
+    }
+
+    fn duration(&self, key: &str) -> Duration {
+        self.text(key).and_then(|text| parse_duration(text).ok()).unwrap_or_default()
+    }
+
+    fn bool(&self, key: &str) -> bool {
+        self.text(key).is_some_and(|text| text.trim().eq_ignore_ascii_case("true"))
+    }
+
+    fn int(&self, key: &str) -> i64 {
+        self.text(key).and_then(|text| text.trim().parse().ok()).unwrap_or_default()
+    }
+
+    fn count(&self, key: &str) -> usize {
+        usize::try_from(self.int(key)).unwrap_or_default()
+    }
+
+    fn count32(&self, key: &str) -> u32 {
+        u32::try_from(self.int(key)).unwrap_or_default()
+    }
+
+    fn float(&self, key: &str) -> f64 {
+        self.text(key).and_then(|text| text.trim().parse().ok()).unwrap_or_default()
+    }
+
+    /// The position of an option's word among those that it may have; 0 if there is none.
+    fn word(&self, key: &str) -> usize {
+        let words = match options::find(key).map(|option| option.spec.kind) {
+            Some(crate::types::OptionKind::Word(words)) => words,
+            _ => &[],
+        };
+        let text = self.text(key).unwrap_or_default().trim();
+        words.iter().position(|word| word.eq_ignore_ascii_case(text)).unwrap_or_default()
+    }
+
+    fn name(&mut self, default: &str) -> String {
+        match self.entry("pipeline.name").map(|entry| entry.value.shown()) {
+            Some(name) if name.trim().is_empty() => {
+                self.wrong("pipeline.name", "the name is empty");
+                default.to_owned()
+            }
+            Some(name) => name,
+            None => default.to_owned(),
+        }
+    }
+
+    /// `None` if the option is not set, is -1, or is wrong.
+    fn parallelism(&mut self, key: &str) -> Option<Parallelism> {
+        self.entry(key)?;
+        match self.int(key) {
+            -1 => None,
+            0 => {
+                self.wrong(key, "at least 1 subtask is needed");
+                None
+            }
+            n => usize::try_from(n).ok().and_then(Parallelism::new),
+        }
+    }
+
+    fn max_parallelism(&mut self, parallelism: Parallelism) -> Option<MaxParallelism> {
+        let key = "pipeline.max-parallelism";
+        let number = match self.int(key) {
+            -1 => return None,
+            n => usize::try_from(n).ok().and_then(MaxParallelism::new),
+        };
+        match number {
+            None => self.wrong(key, "at least 1 key group is needed"),
+            Some(max) if max.get() < parallelism.get() => {
+                self.wrong(key, &format!("{max} is less than the parallelism, which is {parallelism}"));
+            }
+            Some(_) => {}
+        }
+        number
+    }
+
+    fn buffer_timeout(&mut self) -> Duration {
+        let key = "execution.buffer-timeout.interval";
+        let text = self.text(key).unwrap_or_default().trim();
+        let negative = text.strip_prefix('-').map(str::trim_start);
+        if !self.bool("execution.buffer-timeout.enabled") || negative.is_some_and(|rest| parse_duration(rest) == parse_duration("1 ms")) {
+            return FOR_EVER;
+        }
+        match parse_duration(text) {
+            Ok(interval) => interval,
+            Err(error) => {
+                self.wrong(key, &error.to_string());
+                FOR_EVER
+            }
+        }
+    }
+
+    fn checkpointing(&mut self, defaults: &Defaults) -> CheckpointSettings {
+        let key = |name: &str| format!("execution.checkpointing.{name}");
+        let (interval, timeout) = (self.duration(&key("interval")), self.duration(&key("timeout")));
+        let min_pause = self.duration(&key("min-pause"));
+        if !interval.is_zero() && interval < MIN_CHECKPOINT_TIME {
+            self.wrong(&key("interval"), "the interval is at least 10 ms, or 0 for no periodic checkpoints");
+        }
+        if timeout < MIN_CHECKPOINT_TIME {
+            self.wrong(&key("timeout"), "the timeout is at least 10 ms");
+        }
+        if min_pause > FOR_EVER {
+            self.wrong(&key("min-pause"), "the pause is at most one year");
+        }
+        let storage_dir = self.directory(&key("dir"), defaults).unwrap_or_else(|| defaults.checkpoint_dir.clone());
+        let savepoint_dir = self.directory(&key("savepoint-dir"), defaults).unwrap_or_else(|| defaults.savepoint_dir.clone());
+        let storage = match STORAGES.get(self.storage()) {
+            Some(&"jobmanager") => CheckpointStorage::JobManager,
+            _ => CheckpointStorage::FileSystem(storage_dir),
+        };
+        CheckpointSettings {
+            // Flink: it makes no sense to take checkpoints more often than the pause between them allows.
+            interval: (!interval.is_zero()).then(|| interval.max(min_pause)),
+            mode: match CHECKPOINTING_MODES.get(self.word(&key("mode"))) {
+                Some(&"AT_LEAST_ONCE") => CheckpointingMode::AtLeastOnce,
+                _ => CheckpointingMode::ExactlyOnce,
+            },
+            timeout,
+            min_pause,
+            max_concurrent: self.count(&key("max-concurrent-checkpoints")),
+            tolerable_failed: self.count(&key("tolerable-failed-checkpoints")),
+            num_retained: self.count(&key("num-retained")),
+            retention: match RETENTIONS.get(self.word(&key("externalized-checkpoint-retention"))) {
+                Some(&"DELETE_ON_CANCELLATION") => Retention::DeleteOnCancellation,
+                Some(&"RETAIN_ON_CANCELLATION") => Retention::RetainOnCancellation,
+                _ => Retention::NoExternalized,
+            },
+            after_tasks_finish: self.bool(&key("checkpoints-after-tasks-finish")),
+            storage,
+            savepoint_dir: Some(savepoint_dir),
+        }
+    }
+
+    /// The position in [`STORAGES`] of the storage that is meant; the older names of backends mean one too.
+    fn storage(&mut self) -> usize {
+        let backend = BACKENDS.get(self.word("state.backend.type")).copied().unwrap_or_default();
+        let meant = match backend {
+            "jobmanager" | "MemoryStateBackend" => "jobmanager",
+            "rocksdb" | "RocksDBStateBackend" | "forst" => {
+                self.wrong("state.backend.type", &format!("\"{backend}\" is not available in this version; the backend is hashmap"));
+                "filesystem"
+            }
+            _ => "filesystem",
+        };
+        let key = "execution.checkpointing.storage";
+        let meant = STORAGES.iter().position(|storage| *storage == meant).unwrap_or_default();
+        if self.entry(key).is_some() { self.word(key) } else { meant }
+    }
+
+    fn directory(&mut self, key: &str, defaults: &Defaults) -> Option<PathBuf> {
+        match local_path(self.entry(key)?.value.as_str(), &defaults.directory) {
+            Ok(path) => Some(path),
+            Err(message) => {
+                self.wrong(key, &message);
+                None
+            }
+        }
+    }
+
+    fn restart(&mut self, checkpointing: bool) -> RestartSettings {
+        let strategy = "restart-strategy";
+        let default = if checkpointing { "exponential-delay" } else { "none" };
+        match self.text("restart-strategy.type").unwrap_or(default).trim().to_lowercase().as_str() {
+            "fixed-delay" | "fixeddelay" => RestartSettings::FixedDelay {
+                attempts: self.count32(&format!("{strategy}.fixed-delay.attempts")),
+                delay: self.duration(&format!("{strategy}.fixed-delay.delay")),
+            },
+            "failure-rate" | "failurerate" => RestartSettings::FailureRate {
+                max_failures: self.count32(&format!("{strategy}.failure-rate.max-failures-per-interval")),
+                interval: self.duration(&format!("{strategy}.failure-rate.failure-rate-interval")),
+                delay: self.duration(&format!("{strategy}.failure-rate.delay")),
+            },
+            "exponential-delay" | "exponentialdelay" => self.exponential_delay(),
+            _ => RestartSettings::None,
+        }
+    }
+
+    fn exponential_delay(&mut self) -> RestartSettings {
+        let key = |name: &str| format!("restart-strategy.exponential-delay.{name}");
+        let (initial, max) = (self.duration(&key("initial-backoff")), self.duration(&key("max-backoff")));
+        let (multiplier, jitter) = (self.float(&key("backoff-multiplier")), self.float(&key("jitter-factor")));
+        let attempts = self.text(&key("attempts-before-reset-backoff")).unwrap_or_default().trim();
+        let attempts = if attempts.eq_ignore_ascii_case("infinite") { Ok(None) } else { attempts.parse::<u32>().map(Some) };
+        if initial.is_zero() {
+            self.wrong(&key("initial-backoff"), "the time is at least 1 ms");
+        }
+        if max < initial {
+            let which = if self.entry(&key("max-backoff")).is_some() { "max-backoff" } else { "initial-backoff" };
+            self.wrong(&key(which), "the longest time is shorter than the first one");
+        }
+        if !(multiplier.is_finite() && multiplier > 1.0) {
+            self.wrong(&key("backoff-multiplier"), "the multiplier must be more than 1");
+        }
+        if !(0.0..=1.0).contains(&jitter) {
+            self.wrong(&key("jitter-factor"), "the factor must be from 0 to 1");
+        }
+        if !matches!(attempts, Ok(None | Some(1..))) {
+            self.wrong(&key("attempts-before-reset-backoff"), "expected a whole number from 1 on, or infinite");
+        }
+        let reset_threshold = self.duration(&key("reset-backoff-threshold"));
+        RestartSettings::ExponentialDelay { initial, max, multiplier, reset_threshold, jitter, attempts: attempts.unwrap_or_default() }
+    }
+}
+
+fn deciding<'a>(entries: &'a [Entry], key: &str) -> Option<&'a Entry> {
+    let option = options::find(key)?;
+    let rank = |entry: &&Entry| (entry.value.place().origin, entry.key == option.spec.key);
+    entries.iter().filter(|entry| option.is_called(&entry.key)).max_by_key(rank)
+}
+
+/// Every option with its effective value as text; what came from the environment is masked.
+fn effective(entries: &[Entry], settings: &JobSettings) -> Vec<(String, String)> {
+    let value = |option: &JobOption| {
+        let key = option.spec.key;
+        let written = deciding(entries, key).map(|entry| &entry.value).map(Text::shown);
+        let derived = || match (key, &settings.checkpointing.storage) {
+            ("pipeline.name", _) => Some(settings.name.clone()),
+            ("parallelism.default", _) => Some(settings.parallelism.to_string()),
+            ("execution.checkpointing.dir", CheckpointStorage::FileSystem(dir)) => Some(dir.display().to_string()),
+            ("execution.checkpointing.savepoint-dir", _) => {
+                settings.checkpointing.savepoint_dir.as_ref().map(|dir| dir.display().to_string())
+            }
+            _ => option.spec.default.filter(|_| option.support == Support::Full).map(str::to_owned),
+        };
+        Some((key.to_owned(), written.or_else(derived)?))
+    };
+    let mut all: Vec<_> = options::all().filter_map(value).collect();
+    all.sort();
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::problem::Problems;
+    use super::super::problem::{Severity, Texts};
+    use super::super::spec::Spec;
+    use super::*;
+
+    fn defaults() -> Defaults {
+        Defaults {
+            name: "job".to_owned(),
+            parallelism: Parallelism::new(4).unwrap(),
+            checkpoint_dir: "/state/checkpoints".into(),
+            savepoint_dir: "/state/savepoints".into(),
+            directory: "/work".into(),
+        }
+    }
+
+    fn load(file: &str, flags: &[&str]) -> (Configuration, Vec<Problem>) {
+        let mut problems = Vec::new();
+        let environment = |name: &str| (name == "SECRET").then(|| "hunter2".to_owned());
+        let mut spec = Spec::parse(file, &environment, &mut problems);
+        spec.apply(&flags.iter().map(|flag| format!("-D {flag}")).collect::<Vec<_>>(), &mut problems);
+        let configuration = read(&spec.options, &defaults(), &mut problems);
+        (configuration, problems)
+    }
+
+    fn settings(file: &str) -> JobSettings {
+        let (configuration, problems) = load(file, &[]);
+        assert_eq!(problems, [], "{file}");
+        configuration.settings
+    }
+
+    #[test]
+    fn without_options_checkpoints_are_taken_every_ten_seconds_and_failures_are_followed_by_restarts() {
+        let settings = settings("");
+        assert_eq!((settings.name.as_str(), settings.parallelism.get(), settings.max_parallelism), ("job", 4, None));
+        let checkpointing = &settings.checkpointing;
+        assert_eq!(checkpointing.interval, Some(Duration::from_secs(10)));
+        assert_eq!(checkpointing.timeout, Duration::from_secs(600));
+        assert_eq!((checkpointing.max_concurrent, checkpointing.tolerable_failed, checkpointing.num_retained), (1, 0, 1));
+        assert_eq!(checkpointing.retention, Retention::NoExternalized);
+        assert_eq!(checkpointing.storage, CheckpointStorage::FileSystem("/state/checkpoints".into()));
+        assert_eq!(checkpointing.savepoint_dir, Some("/state/savepoints".into()));
+        assert_eq!(settings.buffer_timeout, Duration::from_millis(100));
+        assert_eq!(settings.auto_watermark_interval, Duration::from_millis(200));
+        let exponential = RestartSettings::ExponentialDelay {
+            initial: Duration::from_secs(1),
+            max: Duration::from_secs(60),
+            multiplier: 1.5,
+            reset_threshold: Duration::from_secs(3600),
+            jitter: 0.1,
+            attempts: None,
+        };
+        assert_eq!(settings.restart, exponential);
+        assert!(settings.options.contains(&("execution.checkpointing.interval".to_owned(), "10 s".to_owned())));
+    }
+
+    #[test]
+    fn options_mean_what_they_mean_in_flink() {
+        let settings = settings(
+            "pipeline.name = \"n\"\npipeline.max-parallelism = 256\nparallelism.default = 8\nexecution.buffer-timeout = -1\n\
+             [execution.checkpointing]\ninterval = \"1 s\"\nmin-pause = \"3 s\"\nmode = \"at_least_once\"\ntimeout = \"60 s\"\n\
+             externalized-checkpoint-retention = \"RETAIN_ON_CANCELLATION\"\ndir = \"file:///c\"\nsavepoint-dir = \"sp\"\n\
+             [restart-strategy]\ntype = \"fixed-delay\"\nfixed-delay.attempts = 3\n",
+        );
+        assert_eq!((settings.name.as_str(), settings.parallelism.get()), ("n", 8));
+        assert_eq!(settings.max_parallelism, MaxParallelism::new(256));
+        assert_eq!(settings.buffer_timeout, FOR_EVER);
+        let checkpointing = settings.checkpointing;
+        assert_eq!(checkpointing.interval, Some(Duration::from_secs(3)), "raised to min-pause");
+        assert_eq!(checkpointing.mode, CheckpointingMode::AtLeastOnce);
+        assert_eq!(checkpointing.retention, Retention::RetainOnCancellation);
+        assert_eq!(checkpointing.storage, CheckpointStorage::FileSystem("/c".into()));
+        assert_eq!(checkpointing.savepoint_dir, Some("/work/sp".into()));
+        assert_eq!(settings.restart, RestartSettings::FixedDelay { attempts: 3, delay: Duration::from_secs(1) });
+    }
+
+    #[test]
+    fn without_checkpoints_a_failure_fails_the_job_unless_a_strategy_is_named() {
+        assert_eq!(settings("execution.checkpointing.interval = 0").restart, RestartSettings::None);
+        assert_eq!(settings("execution.runtime-mode = \"batch\"").restart, RestartSettings::None);
+        assert_eq!(settings("restart-strategy = \"off\"").restart, RestartSettings::None);
+        let rate = settings("execution.checkpointing.interval = 0\nrestart-strategy.type = \"failure-rate\"").restart;
+        assert!(matches!(rate, RestartSettings::FailureRate { max_failures: 1, .. }));
+    }
+
+    #[test]
+    fn older_names_of_backends_mean_a_storage_and_older_keys_an_option() {
+        for (file, storage) in [
+            ("state.backend = \"MemoryStateBackend\"", CheckpointStorage::JobManager),
+            ("state.backend.type = \"jobmanager\"", CheckpointStorage::JobManager),
+            ("state.checkpoint-storage = \"jobmanager\"", CheckpointStorage::JobManager),
+            ("state.backend.type = \"FsStateBackend\"\nstate.checkpoints.dir = \"/old\"", CheckpointStorage::FileSystem("/old".into())),
+            (
+                "state.backend.type = \"jobmanager\"\nexecution.checkpointing.storage = \"filesystem\"",
+                CheckpointStorage::FileSystem("/state/checkpoints".into()),
+            ),
+            ("state.checkpoints.dir = \"/old\"\nexecution.checkpointing.dir = \"/new\"", CheckpointStorage::FileSystem("/new".into())),
+        ] {
+            assert_eq!(settings(file).checkpointing.storage, storage, "{file}");
+        }
+    }
+
+    #[test]
+    fn an_override_wins_over_the_file_even_under_an_older_name() {
+        let file = "execution.checkpointing.dir = \"/file\"\npipeline.name = \"${SECRET}\"";
+        let (configuration, problems) = load(file, &["state.checkpoints.dir=/flag", "parallelism.default=2"]);
+        assert_eq!(problems, []);
+        let settings = configuration.settings;
+        assert_eq!(settings.checkpointing.storage, CheckpointStorage::FileSystem("/flag".into()));
+        assert_eq!(settings.parallelism.get(), 2);
+        assert!(!format!("{settings:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn an_option_that_cannot_be_used_is_a_problem_that_names_it() {
+        for (file, message) in [
+            ("execution.checkpointing.intervall = 1", "unknown option \"execution.checkpointing.intervall\""),
+            ("source.a.path = 1", "unknown option \"source.a.path\""),
+            (
+                "execution.checkpointing.interval = \"9 ms\"",
+                "execution.checkpointing.interval: the interval is at least 10 ms, or 0 for no periodic checkpoints",
+            ),
+            ("execution.checkpointing.timeout = 1", "execution.checkpointing.timeout: the timeout is at least 10 ms"),
+            (
+                "execution.checkpointing.interval = \"${SECRET}\"",
+                "execution.checkpointing.interval: \"${SECRET}\" does not start with a number",
+            ),
+            (
+                "execution.checkpointing.mode = \"ONCE\"",
+                "execution.checkpointing.mode: expected one of EXACTLY_ONCE, AT_LEAST_ONCE, found \"ONCE\"",
+            ),
+            (
+                "execution.checkpointing.dir = \"s3://b/c\"",
+                "execution.checkpointing.dir: s3: is not supported in this version; use a path or a file: URL",
+            ),
+            (
+                "execution.checkpointing.dir = \"file://host/c\"",
+                "execution.checkpointing.dir: \"host\" would be a host; write file:///host…",
+            ),
+            ("execution.checkpointing.unaligned.enabled = true", "\"execution.checkpointing.unaligned.enabled\" is not supported yet"),
+            (
+                "state.backend.type = \"rocksdb\"",
+                "state.backend.type: \"rocksdb\" is not available in this version; the backend is hashmap",
+            ),
+            (
+                "state.backend.rocksdb.thread.num = 4",
+                "\"state.backend.rocksdb.thread.num\" is not supported yet: RocksDB is not available in this version",
+            ),
+            ("table.exec.state.ttl = \"1 h\"", "\"table.exec.state.ttl\" is not supported yet"),
+            ("parallelism.default = 0", "parallelism.default: at least 1 subtask is needed"),
+            ("pipeline.max-parallelism = 2", "pipeline.max-parallelism: 2 is less than the parallelism, which is 4"),
+            ("pipeline.max-parallelism = 99999", "pipeline.max-parallelism: 99999 is not between -1 and 32768"),
+            ("pipeline.name = \"\"", "pipeline.name: the name is empty"),
+            ("execution.buffer-timeout = \"soon\"", "execution.buffer-timeout: \"soon\" does not start with a number"),
+            (
+                "restart-strategy.exponential-delay.backoff-multiplier = 1",
+                "restart-strategy.exponential-delay.backoff-multiplier: the multiplier must be more than 1",
+            ),
+            (
+                "restart-strategy.exponential-delay.jitter-factor = nan",
+                "restart-strategy.exponential-delay.jitter-factor: the factor must be from 0 to 1",
+            ),
+            (
+                "restart-strategy.exponential-delay.initial-backoff = \"2 min\"",
+                "restart-strategy.exponential-delay.initial-backoff: the longest time is shorter than the first one",
+            ),
+            (
+                "restart-strategy.exponential-delay.attempts-before-reset-backoff = 0",
+                "restart-strategy.exponential-delay.attempts-before-reset-backoff: expected a whole number from 1 on, or infinite",
+            ),
+            ("execution.state-recovery.path = \"/x\"", "\"execution.state-recovery.path\" is not supported yet"),
+        ] {
+            let (_, problems) = load(file, &[]);
+            let messages: Vec<&str> = problems.iter().map(|problem| problem.message.as_str()).collect();
+            assert_eq!(messages, [message], "{file}");
+        }
+    }
+
+    #[test]
+    fn defaults_of_unsupported_options_are_accepted_and_those_without_effect_are_warned_about() {
+        let quiet = "execution.checkpointing.unaligned.enabled = \"FALSE\"\ntable.exec.state.ttl = 0\ntable.local-time-zone = \"utc\"";
+        assert_eq!(load(quiet, &[]).1, []);
+        let (_, problems) = load("taskmanager.numberOfTaskSlots = 4\npipeline.object-reuse = true", &[]);
+        assert!(problems.iter().all(|problem| problem.severity == Severity::Warning));
+        assert_eq!(problems.len(), 2);
+    }
+
+    #[test]
+    fn a_wrong_flag_is_shown_as_it_was_written() {
+        let (_, problems) = load("", &["execution.checkpointing.mode=ATLEAST_ONCE"]);
+        let texts = Texts { flags: vec!["-D execution.checkpointing.mode=ATLEAST_ONCE".to_owned()], ..Texts::default() };
+        let expected = "error: execution.checkpointing.mode: expected one of EXACTLY_ONCE, AT_LEAST_ONCE, found \"ATLEAST_ONCE\"\n \
+                        --> command line\n |\n | -D execution.checkpointing.mode=ATLEAST_ONCE\n |                                 ^^^^^^^^^^^^\n\
+                        help: did you mean \"AT_LEAST_ONCE\"?";
+        assert_eq!(Problems::new(texts, problems).to_string(), expected);
+    }
+}
