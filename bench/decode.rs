@@ -40,6 +40,7 @@ fn cpu_time() -> Duration {
     Duration::from_nanos(text.split(' ').next().and_then(|nanos| nanos.parse().ok()).unwrap_or(0))
 }
 
+#[expect(clippy::print_stdout, reason = "the measurement is this program's output")]
 fn report(what: &str, rows: usize, bytes: usize, elapsed: Duration) {
     let nanos = elapsed.as_nanos() as f64;
     println!("{what}: {rows} rows, {:.1} ns a row, {:.0} MB/s", nanos / rows as f64, bytes as f64 * 1e3 / nanos);

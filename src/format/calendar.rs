@@ -54,9 +54,8 @@ fn date_prefix(text: &[u8]) -> Option<(i64, usize)> {
     let (year, end) = digits(text, start)?;
     // Java writes four digits without a sign, and a plus before more.
     let fits = match (end - start, sign) {
-        (4, b'+') => false,
-        (4, _) => true,
-        (5..=9, b'+' | b'-') => true,
+        (4, sign) => sign != b'+',
+        (5..=9, sign) => matches!(sign, b'+' | b'-'),
         _ => false,
     };
     if !fits {

@@ -54,25 +54,27 @@ impl Validity {
     }
 }
 
-/// Writes `value` at `index`, growing the vector if need be.
+/// Writes `value` at `index`. Rows that were passed over because they are NULL get the default.
 #[inline]
 pub(super) fn put<T: Copy + Default>(values: &mut Vec<T>, index: usize, value: T) {
-    if let Some(slot) = values.get_mut(index) {
+    if index == values.len() {
+        values.push(value);
+    } else if let Some(slot) = values.get_mut(index) {
         *slot = value;
     } else {
-        grow(values, index + 1);
-        values[index] = value;
+        fill(values, index);
+        values.push(value);
     }
 }
 
 #[cold]
-fn grow<T: Copy + Default>(values: &mut Vec<T>, needed: usize) {
-    values.resize(needed.max(values.len() * 2).max(16), T::default());
+fn fill<T: Copy + Default>(values: &mut Vec<T>, length: usize) {
+    values.resize(length, T::default());
 }
 
 /// The first `rows` values; what is left has room for as many.
 fn take<T: Copy + Default>(values: &mut Vec<T>, rows: usize) -> Vec<T> {
-    let mut taken = std::mem::replace(values, vec![T::default(); rows]);
+    let mut taken = std::mem::replace(values, Vec::with_capacity(rows));
     taken.resize(rows, T::default());
     taken
 }
@@ -86,20 +88,18 @@ pub(super) struct Bytes {
 
 impl Bytes {
     fn new() -> Self {
-        Self { offsets: vec![0; 16], bytes: Vec::new() }
+        Self { offsets: vec![0], bytes: Vec::new() }
     }
 
     /// Writes row `index`.
     #[inline]
     pub(super) fn write(&mut self, index: usize, value: &[u8]) {
         let start = self.offsets.get(index).map_or(0, |offset| *offset as usize);
-        let end = start + value.len();
-        if end > self.bytes.len() {
-            grow(&mut self.bytes, end);
-        }
-        self.bytes[start..end].copy_from_slice(value);
+        // What a record before this one, or an earlier field of the same name, has left.
+        self.bytes.truncate(start);
+        self.bytes.extend_from_slice(value);
         // Batches are cut long before their text reaches 2 GiB.
-        put(&mut self.offsets, index + 1, end as i32);
+        put(&mut self.offsets, index + 1, self.bytes.len() as i32);
     }
 
     fn take(&mut self, rows: usize) -> (OffsetBuffer<i32>, Buffer) {
@@ -110,7 +110,9 @@ impl Bytes {
 }
 
 fn take_offsets(offsets: &mut Vec<i32>, rows: usize) -> OffsetBuffer<i32> {
-    OffsetBuffer::new(take(offsets, rows + 1).into())
+    let taken = take(offsets, rows + 1);
+    offsets.push(0);
+    OffsetBuffer::new(taken.into())
 }
 
 /// The values of a column, by type.
@@ -147,6 +149,7 @@ pub(super) struct Column {
 }
 
 /// The columns of a row or of a nested ROW.
+#[expect(clippy::struct_field_names, reason = "the columns of columns are columns")]
 #[derive(Debug, Clone)]
 pub(super) struct Columns {
     pub(super) columns: Vec<Column>,
@@ -203,9 +206,9 @@ impl Column {
                 let reader = TimestampReader::new(standard, zone.is_some(), ticks_of(unit));
                 Values::Timestamp { ticks: Vec::new(), reader, unit, zoned: zone.is_some() }
             }
-            (TypeKind::Array(element), DataType::List(field)) => Values::Array { offsets: vec![0; 16], element: boxed(element)?, field },
+            (TypeKind::Array(element), DataType::List(field)) => Values::Array { offsets: vec![0], element: boxed(element)?, field },
             (TypeKind::Map(key, value), DataType::Map(entries, _)) => {
-                Values::Map { offsets: vec![0; 16], key: boxed(key)?, value: boxed(value)?, entries }
+                Values::Map { offsets: vec![0], key: boxed(key)?, value: boxed(value)?, entries }
             }
             (TypeKind::Row(fields), _) => Values::Row(Box::new(Columns::of_fields(fields, standard).map_err(|_| Misfit)?)),
             _ => return Err(Misfit),

@@ -1,6 +1,7 @@
 //! Bytes ↔ batches. A format knows records and columns; files, offsets and what becomes of a bad record are its caller's.
 
 mod calendar;
+mod cells;
 mod column;
 mod csv;
 mod debezium;
@@ -8,6 +9,7 @@ mod json;
 mod parse;
 pub mod print;
 mod registry;
+mod render;
 
 pub use registry::{NAMES, decoder_factory, encoder_factory, options};
 

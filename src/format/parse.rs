@@ -195,7 +195,7 @@ fn long_decimal(text: &[u8], precision: u8, scale: u8) -> Option<Decimal> {
     let (mantissa, exponent) = text.split_at(mantissa_end);
     let unsigned = mantissa.strip_prefix(b"-").or_else(|| mantissa.strip_prefix(b"+")).unwrap_or(mantissa);
     let well_formed = unsigned.iter().all(|b| b.is_ascii_digit() || *b == b'.')
-        && unsigned.iter().filter(|b| **b == b'.').count() <= 1
+        && unsigned.splitn(3, |b| *b == b'.').count() <= 2
         && unsigned.iter().any(u8::is_ascii_digit);
     if !well_formed || unsigned.len() < 38 {
         return None;

@@ -10,7 +10,7 @@ use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::datatypes::SchemaRef;
 use std::sync::Arc;
 
-use super::Reject;
+use super::{Reject, Rejection};
 
 /// Bytes of records after which a batch is full whatever its rows: string columns address their bytes with 31 bits.
 const BATCH_BYTES: usize = 1 << 28;
@@ -21,7 +21,7 @@ const OVERLONG_KEPT: usize = 1_000;
 /// A record and its line end.
 const LONGEST_LINE: usize = RECORD_BYTES.0 as usize + 1;
 
-fn too_long() -> Box<Reject> {
+fn too_long() -> Reject {
     Reject::new(format!("the record is longer than {RECORD_BYTES}"))
 }
 
@@ -29,7 +29,7 @@ fn too_long() -> Box<Reject> {
 pub(in crate::format) trait Records: Send {
     /// Reads the record that begins at `at` into the rows from `row` on. `bytes` end with a line end. Returns the position
     /// behind the record's line and the number of rows.
-    fn read(&mut self, bytes: &[u8], at: usize, row: usize) -> Result<(usize, usize), Box<Reject>>;
+    fn read(&mut self, bytes: &[u8], at: usize, row: usize) -> Result<(usize, usize), Reject>;
 
     /// The columns that are written.
     fn columns(&mut self) -> &mut Columns;
@@ -46,7 +46,7 @@ struct Rows {
 
 impl Records for Rows {
     #[inline]
-    fn read(&mut self, bytes: &[u8], at: usize, row: usize) -> Result<(usize, usize), Box<Reject>> {
+    fn read(&mut self, bytes: &[u8], at: usize, row: usize) -> Result<(usize, usize), Reject> {
         let end = self.columns.read_json(&mut self.reading, bytes, at, row, true)?;
         Ok((end, 1))
     }
@@ -97,8 +97,8 @@ impl<R: Records> LineDecoder<R> {
                 self.rows += rows;
                 Ok(end)
             }
-            Ok(_) => self.bad_line(bytes, at, offset, *too_long(), bad),
-            Err(reject) => self.bad_line(bytes, at, offset, *reject, bad),
+            Ok(_) => self.bad_line(bytes, at, offset, too_long(), bad),
+            Err(reject) => self.bad_line(bytes, at, offset, reject, bad),
         }
     }
 
@@ -110,8 +110,9 @@ impl<R: Records> LineDecoder<R> {
         if blank(line, 0) < line.len() {
             let kept = if line.len() < LONGEST_LINE { line } else { &line[..OVERLONG_KEPT] };
             let raw = kept.strip_suffix(b"\r").unwrap_or(kept).to_vec();
-            let column = Some(reject.column).filter(|column| !column.is_empty());
-            self.reject(BadRecord { offset: offset + at, raw, column, reason: reject.reason }, bad)?;
+            let Rejection { column, reason } = *reject.0;
+            let column = Some(column).filter(|column| !column.is_empty());
+            self.reject(BadRecord { offset: offset + at, raw, column, reason }, bad)?;
         }
         Ok(at + length + 1)
     }
@@ -120,7 +121,7 @@ impl<R: Records> LineDecoder<R> {
     fn overlong_record(&mut self, bytes: &[u8], offset: usize, bad: &mut dyn BadRecords) -> Result<usize, FormatError> {
         if !self.overlong {
             let raw = bytes[..OVERLONG_KEPT.min(bytes.len())].to_vec();
-            self.reject(BadRecord { offset, raw, column: None, reason: too_long().reason }, bad)?;
+            self.reject(BadRecord { offset, raw, column: None, reason: too_long().0.reason }, bad)?;
         }
         self.overlong = true;
         Ok(bytes.len())

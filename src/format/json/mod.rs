@@ -15,6 +15,7 @@ use super::column::Columns;
 use super::{DecoderFactory, EncoderFactory};
 use crate::types::{LogicalType, OptionError, OptionKind, OptionSpec, Options, Schema, TypeKind};
 use decode::RowsFactory;
+use encode::JsonEncoder;
 use std::sync::Arc;
 use value::Reading;
 
@@ -98,6 +99,43 @@ impl DecodeOptions {
     }
 }
 
+/// What writing a map with a NULL key does: `map-null-key.mode`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum NullKey {
+    Fail,
+    Drop,
+    Literal(String),
+}
+
+/// How records are written.
+#[derive(Debug, Clone)]
+pub(super) struct EncodeOptions {
+    pub(super) standard: TimestampStandard,
+    pub(super) null_key: NullKey,
+    pub(super) plain_decimals: bool,
+    pub(super) ignore_null_fields: bool,
+}
+
+impl EncodeOptions {
+    /// The options with this prefix's keys; an error too if JSON has no form for a column.
+    pub(super) fn read(options: &Options, prefix: &str, schema: &Schema) -> Result<Self, OptionError> {
+        if let Some(column) = schema.columns.iter().find(|column| !representable(&column.data_type)) {
+            return Err(unrepresentable(&column.name, &column.data_type));
+        }
+        let null_key = match options.word(&format!("{prefix}.map-null-key.mode"), 0, NULL_KEY_MODES)? {
+            0 => NullKey::Fail,
+            1 => NullKey::Drop,
+            _ => NullKey::Literal(options.get(&format!("{prefix}.map-null-key.literal")).unwrap_or("null").to_owned()),
+        };
+        Ok(Self {
+            standard: standard(options, prefix)?,
+            null_key,
+            plain_decimals: options.bool(&format!("{prefix}.encode.decimal-as-plain-number"), false)?,
+            ignore_null_fields: options.bool(&format!("{prefix}.encode.ignore-null-fields"), false)?,
+        })
+    }
+}
+
 fn standard(options: &Options, prefix: &str) -> Result<TimestampStandard, OptionError> {
     let word = options.word(&format!("{prefix}.timestamp-format.standard"), 0, TIMESTAMP_STANDARDS)?;
     Ok(if word == 0 { TimestampStandard::Sql } else { TimestampStandard::Iso })
@@ -124,9 +162,12 @@ fn unrepresentable(name: &str, data_type: &LogicalType) -> OptionError {
     OptionError::new("format", format!("column {name} {data_type}: {why}"))
 }
 
-/// Why a record, or a field of it, cannot be read.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Reject {
+/// Why a record, or a field of it, cannot be read. Boxed, because results that carry it are returned for every value.
+#[derive(Debug)]
+pub(super) struct Reject(Box<Rejection>);
+
+#[derive(Debug)]
+pub(super) struct Rejection {
     /// The path to the field: `items[2].price`; empty if it is the record itself.
     pub(super) column: String,
     /// `expected BIGINT, found "abc"`
@@ -134,15 +175,16 @@ pub(super) struct Reject {
 }
 
 impl Reject {
-    /// A reason without a field. Boxed, because results that carry it are returned for every value.
-    pub(super) fn new(reason: impl Into<String>) -> Box<Self> {
-        Box::new(Self { column: String::new(), reason: reason.into() })
+    /// A reason without a field.
+    pub(super) fn new(reason: impl Into<String>) -> Self {
+        Self(Box::new(Rejection { column: String::new(), reason: reason.into() }))
     }
 
     /// The same reason inside the field `name` (`[2]` for an element).
-    fn inside(mut self: Box<Self>, name: &str) -> Box<Self> {
-        let dot = if self.column.is_empty() || self.column.starts_with('[') { "" } else { "." };
-        self.column = format!("{name}{dot}{}", self.column);
+    fn inside(mut self, name: &str) -> Self {
+        let path = &mut self.0.column;
+        let dot = if path.is_empty() || path.starts_with('[') { "" } else { "." };
+        *path = format!("{name}{dot}{path}");
         self
     }
 }
@@ -155,6 +197,7 @@ pub(super) fn decoder_factory(schema: &Schema, options: &Options) -> Result<Arc<
 }
 
 /// Makes encoders for the columns of `schema`.
-pub(super) fn encoder_factory(_schema: &Schema, _options: &Options) -> Result<Arc<dyn EncoderFactory>, OptionError> {
-    Err(OptionError::new("format", "json cannot be written yet"))
+pub(super) fn encoder_factory(schema: &Schema, options: &Options) -> Result<Arc<dyn EncoderFactory>, OptionError> {
+    let options = EncodeOptions::read(options, "json", schema)?;
+    Ok(Arc::new(JsonEncoder { schema: Arc::new(schema.clone()), options }))
 }

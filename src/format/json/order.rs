@@ -90,7 +90,7 @@ impl KeyOrder {
     /// Reads what stands before value number `step` without any expectation. With `line`, the end of the object is the end of
     /// the line too.
     #[cold]
-    pub(super) fn read(&mut self, step: usize, bytes: &[u8], at: usize, line: bool) -> Result<(Target, usize), Box<Reject>> {
+    pub(super) fn read(&mut self, step: usize, bytes: &[u8], at: usize, line: bool) -> Result<(Target, usize), Reject> {
         let mut at = blank(bytes, at);
         let opening = step == 0;
         match bytes.get(at) {
@@ -118,7 +118,7 @@ impl KeyOrder {
     }
 }
 
-fn object_end(bytes: &[u8], at: usize, line: bool) -> Result<(Target, usize), Box<Reject>> {
+fn object_end(bytes: &[u8], at: usize, line: bool) -> Result<(Target, usize), Reject> {
     if !line {
         return Ok((Target::End, at));
     }

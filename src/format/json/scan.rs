@@ -48,7 +48,7 @@ pub(super) fn string_stop(bytes: &[u8], mut at: usize) -> (usize, bool) {
 }
 
 /// The position behind the closing quote of a string whose characters begin at `at`.
-pub(super) fn skip_string(bytes: &[u8], mut at: usize) -> Result<usize, Box<Reject>> {
+pub(super) fn skip_string(bytes: &[u8], mut at: usize) -> Result<usize, Reject> {
     loop {
         let (stop, _) = string_stop(bytes, at);
         match bytes.get(stop) {
@@ -59,7 +59,7 @@ pub(super) fn skip_string(bytes: &[u8], mut at: usize) -> Result<usize, Box<Reje
     }
 }
 
-fn unclosed(bytes: &[u8], at: usize) -> Box<Reject> {
+fn unclosed(bytes: &[u8], at: usize) -> Reject {
     match bytes.get(at) {
         None | Some(b'\n' | b'\\') => Reject::new("expected the \" that closes the string, found the end of the line"),
         Some(byte) => Reject::new(format!("a string contains the control character 0x{byte:02x}")),
@@ -68,7 +68,7 @@ fn unclosed(bytes: &[u8], at: usize) -> Box<Reject> {
 
 /// Appends the characters of the string that begin at `at`, unescaped, and returns the position behind its closing quote.
 /// Halves of surrogate pairs that stand alone become `?`, as Java writes them.
-pub(super) fn unescape(bytes: &[u8], mut at: usize, out: &mut Vec<u8>) -> Result<usize, Box<Reject>> {
+pub(super) fn unescape(bytes: &[u8], mut at: usize, out: &mut Vec<u8>) -> Result<usize, Reject> {
     loop {
         let (stop, ascii) = string_stop(bytes, at);
         let plain = &bytes[at..stop];
@@ -98,15 +98,16 @@ pub(super) fn unescape(bytes: &[u8], mut at: usize, out: &mut Vec<u8>) -> Result
 }
 
 /// Appends the character of the hexadecimal digits at `at`; the position behind it.
-fn unicode_escape(bytes: &[u8], at: usize, out: &mut Vec<u8>) -> Result<usize, Box<Reject>> {
+fn unicode_escape(bytes: &[u8], at: usize, out: &mut Vec<u8>) -> Result<usize, Reject> {
     let unit = hex4(bytes, at).ok_or_else(|| Reject::new("\\u wants four hexadecimal digits"))?;
     let mut end = at + 4;
     let mut code = u32::from(unit);
-    if (0xd800..0xdc00).contains(&unit) && bytes.get(end..end + 2) == Some(b"\\u") {
-        if let Some(low) = hex4(bytes, end + 2).filter(|low| (0xdc00..0xe000).contains(low)) {
-            code = 0x1_0000 + ((u32::from(unit) - 0xd800) << 10) + (u32::from(low) - 0xdc00);
-            end += 6;
-        }
+    if (0xd800..0xdc00).contains(&unit)
+        && bytes.get(end..end + 2) == Some(b"\\u")
+        && let Some(low) = hex4(bytes, end + 2).filter(|low| (0xdc00..0xe000).contains(low))
+    {
+        code = 0x1_0000 + ((u32::from(unit) - 0xd800) << 10) + (u32::from(low) - 0xdc00);
+        end += 6;
     }
     let character = char::from_u32(code).unwrap_or('?');
     out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
@@ -119,7 +120,7 @@ fn hex4(bytes: &[u8], at: usize) -> Option<u16> {
 }
 
 /// The end of the number at `at`, and whether it has a fraction or an exponent; an error if it is no JSON number.
-pub(super) fn number_end(bytes: &[u8], at: usize) -> Result<(usize, bool), Box<Reject>> {
+pub(super) fn number_end(bytes: &[u8], at: usize) -> Result<(usize, bool), Reject> {
     let digits = |from: usize| {
         let length = bytes[from.min(bytes.len())..].iter().take_while(|byte| byte.is_ascii_digit()).count();
         if length == 0 { Err(Reject::new(format!("expected a digit, found {}", found(bytes, from)))) } else { Ok(from + length) }
@@ -143,7 +144,7 @@ pub(super) fn number_end(bytes: &[u8], at: usize) -> Result<(usize, bool), Box<R
 }
 
 /// The end of `true`, `false` or `null` at `at`.
-pub(super) fn word_end(bytes: &[u8], at: usize) -> Result<usize, Box<Reject>> {
+pub(super) fn word_end(bytes: &[u8], at: usize) -> Result<usize, Reject> {
     let rest = bytes.get(at..).unwrap_or_default();
     let word: &[&[u8]] = &[b"true", b"false", b"null"];
     match word.iter().find(|word| rest.starts_with(word)) {
@@ -153,7 +154,7 @@ pub(super) fn word_end(bytes: &[u8], at: usize) -> Result<usize, Box<Reject>> {
 }
 
 /// The position behind the value at `at`, which is looked at only for its structure. Blanks may stand before it.
-pub(super) fn skip_value(bytes: &[u8], at: usize) -> Result<usize, Box<Reject>> {
+pub(super) fn skip_value(bytes: &[u8], at: usize) -> Result<usize, Reject> {
     match bytes.get(at) {
         Some(b'"') => skip_string(bytes, at + 1),
         Some(b'{' | b'[') => skip_nested(bytes, at),
@@ -164,7 +165,7 @@ pub(super) fn skip_value(bytes: &[u8], at: usize) -> Result<usize, Box<Reject>> 
 }
 
 /// The position behind the object or array at `at`.
-fn skip_nested(bytes: &[u8], mut at: usize) -> Result<usize, Box<Reject>> {
+fn skip_nested(bytes: &[u8], mut at: usize) -> Result<usize, Reject> {
     // One bit a level: 1 for an object. A stack of 64 bits is why the limit is 64 at most.
     const { assert!(NESTING_DEPTH <= 64) };
     let (mut levels, mut depth) = (0_u64, 0_usize);
@@ -214,7 +215,7 @@ fn skip_nested(bytes: &[u8], mut at: usize) -> Result<usize, Box<Reject>> {
 }
 
 /// From a key at `at` to the value behind its colon.
-fn skip_key(bytes: &[u8], at: usize) -> Result<usize, Box<Reject>> {
+fn skip_key(bytes: &[u8], at: usize) -> Result<usize, Reject> {
     if bytes.get(at) != Some(&b'"') {
         return Err(Reject::new(format!("expected a key, found {}", found(bytes, at))));
     }
@@ -222,7 +223,7 @@ fn skip_key(bytes: &[u8], at: usize) -> Result<usize, Box<Reject>> {
 }
 
 /// From behind a key to the value behind its colon.
-pub(super) fn colon(bytes: &[u8], at: usize) -> Result<usize, Box<Reject>> {
+pub(super) fn colon(bytes: &[u8], at: usize) -> Result<usize, Reject> {
     let at = blank(bytes, at);
     if bytes.get(at) != Some(&b':') {
         return Err(Reject::new(format!("expected : behind a key, found {}", found(bytes, at))));
@@ -232,7 +233,7 @@ pub(super) fn colon(bytes: &[u8], at: usize) -> Result<usize, Box<Reject>> {
 
 /// Appends the value at `at` without the blanks between its tokens, its strings escaped as Jackson writes them; the position
 /// behind it.
-pub(super) fn compact(bytes: &[u8], at: usize, out: &mut Vec<u8>) -> Result<usize, Box<Reject>> {
+pub(super) fn compact(bytes: &[u8], at: usize, out: &mut Vec<u8>) -> Result<usize, Reject> {
     let end = skip_value(bytes, at)?;
     let mut at = at;
     let mut text = Vec::new();

@@ -1,6 +1,6 @@
 //! What the JSON decoder takes, refuses and coerces, and its agreement with another decoder.
 
-use crate::format::{BadRecord, BadRecords, Decoder, FormatError, decoder_factory};
+use crate::format::{BadRecord, BadRecords, Decoder, FormatError, decoder_factory, encoder_factory};
 use crate::types::{Batch, Column, Options, Schema, parse_type_prefix};
 use arrow::array::RecordBatch;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
@@ -344,4 +344,73 @@ fn noise() -> impl Strategy<Value = Vec<u8>> {
     .prop_map(|text| text.as_bytes().to_vec());
     let byte = any::<u8>().prop_map(|byte| vec![byte]);
     prop::collection::vec(prop_oneof![9 => piece, 1 => byte], 0..40).prop_map(|pieces| pieces.concat())
+}
+
+/// `batches` in `format`.
+pub(crate) fn encode(format: &str, columns: &str, pairs: &[(&str, &str)], batches: &[Batch]) -> String {
+    let mut encoder = encoder_factory(format, &schema(columns), &options(pairs)).unwrap().encoder();
+    let mut out = Vec::new();
+    for batch in batches {
+        let middle = batch.num_rows() / 2;
+        encoder.encode(batch, 0..middle, &mut out).unwrap();
+        encoder.encode(batch, middle..batch.num_rows(), &mut out).unwrap();
+    }
+    String::from_utf8(out).unwrap()
+}
+
+/// What is written after `text` was read.
+fn rewritten(columns: &str, pairs: &[(&str, &str)], text: &str) -> String {
+    let (batches, bad) = decode("json", columns, &[], text);
+    assert_eq!(bad.0, []);
+    encode("json", columns, pairs, &batches)
+}
+
+#[test]
+fn rows_are_written_as_flink_writes_them() {
+    let columns = "a BIGINT, b STRING, c TIMESTAMP(3), d DOUBLE, e TIMESTAMP_LTZ(3), f ARRAY<INT>, g ROW<x INT, y MAP<STRING, BOOLEAN>>, h BYTES, i DECIMAL(10, 9), j TIME, k FLOAT";
+    let text = "{\"a\":1,\"b\":\"a\\u001f\\\"\\\\/\\n\\u00e9\",\"c\":\"2024-01-01 00:00:10.120\",\"d\":1e10,\"e\":\"2024-01-01 00:00:00Z\",\"f\":[1,null],\
+                \"g\":{\"y\":{\"k\":true}},\"h\":\"aGk=\",\"i\":0.000000027,\"j\":\"10:15:00\",\"k\":\"NaN\"}\n{}\n";
+    assert_eq!(
+        rewritten(columns, &[], text),
+        "{\"a\":1,\"b\":\"a\\u001F\\\"\\\\/\\né\",\"c\":\"2024-01-01 00:00:10.12\",\"d\":1.0E10,\"e\":\"2024-01-01 00:00:00Z\",\"f\":[1,null],\
+         \"g\":{\"x\":null,\"y\":{\"k\":true}},\"h\":\"aGk=\",\"i\":2.7E-8,\"j\":\"10:15:00\",\"k\":\"NaN\"}\n\
+         {\"a\":null,\"b\":null,\"c\":null,\"d\":null,\"e\":null,\"f\":null,\"g\":null,\"h\":null,\"i\":null,\"j\":null,\"k\":null}\n"
+    );
+    let pairs = [
+        ("json.timestamp-format.standard", "iso-8601"),
+        ("json.encode.decimal-as-plain-number", "true"),
+        ("json.encode.ignore-null-fields", "true"),
+    ];
+    assert_eq!(
+        rewritten(
+            "c TIMESTAMP(3), i DECIMAL(10, 9), g ROW<x INT, y INT>",
+            &pairs,
+            "{\"i\":0.000000027}\n{\"g\":{\"y\":1},\"c\":\"2024-01-01 00:00:10.120\"}\n"
+        ),
+        "{\"i\":0.000000027}\n{\"c\":\"2024-01-01T00:00:10.12\",\"g\":{\"y\":1}}\n"
+    );
+}
+
+#[test]
+fn the_declared_names_are_written_and_arrow_types_that_flink_does_not_have_are_cast() {
+    use arrow::array::{ArrayRef, StringViewArray, UInt32Array};
+    use std::sync::Arc;
+    let columns: Vec<(&str, ArrayRef)> =
+        vec![("x", Arc::new(StringViewArray::from(vec!["v"]))), ("y", Arc::new(UInt32Array::from(vec![7])))];
+    let batch = Batch::append(RecordBatch::try_from_iter(columns).unwrap());
+    assert_eq!(encode("json", "a STRING, b BIGINT", &[], &[batch]), "{\"a\":\"v\",\"b\":7}\n");
+}
+
+proptest! {
+    #[test]
+    fn what_is_written_reads_as_the_same_rows(lines in prop::collection::vec(line(), 0..20)) {
+        let (batches, _) = decode("json", COLUMNS, &[], &lines.join("\n"));
+        let text = encode("json", COLUMNS, &[], &batches);
+        let (again, bad) = decode("json", COLUMNS, &[], &text);
+        prop_assert_eq!(bad.0, vec![]);
+        prop_assert_eq!(batches, again);
+        for line in text.lines() {
+            prop_assert!(serde_json::from_str::<serde_json::Value>(line).is_ok());
+        }
+    }
 }

@@ -19,7 +19,7 @@ pub(in crate::format) struct Reading {
     pub(super) scratch: Vec<u8>,
 }
 
-type Read = Result<usize, Box<Reject>>;
+type Read = Result<usize, Reject>;
 
 impl Columns {
     /// Reads the object at `at` as row `index`; the position behind it (with `line`, behind its line).
@@ -62,7 +62,7 @@ impl Columns {
     /// With `ignore-parse-errors` the field becomes NULL, if the value has an end and the column may be NULL.
     #[cold]
     #[expect(clippy::too_many_arguments, reason = "the arguments of the one caller, and its error")]
-    fn field_error(&mut self, reading: &Reading, bytes: &[u8], at: usize, index: usize, number: usize, reject: Box<Reject>) -> Read {
+    fn field_error(&mut self, reading: &Reading, bytes: &[u8], at: usize, index: usize, number: usize, reject: Reject) -> Read {
         let name = self.fields.get(number).map_or("", |field| field.name());
         match self.columns.get_mut(number) {
             Some(column) if reading.ignore_errors && column.data_type.nullable => {
@@ -76,7 +76,7 @@ impl Columns {
 
     /// Makes the columns that the object did not have NULL.
     #[cold]
-    fn fill_missing(&mut self, reading: &Reading, index: usize, learned: bool) -> Result<(), Box<Reject>> {
+    fn fill_missing(&mut self, reading: &Reading, index: usize, learned: bool) -> Result<(), Reject> {
         let mut complete = learned;
         for (column, field) in self.columns.iter_mut().zip(&self.fields) {
             if column.written_by == self.record {
@@ -169,7 +169,7 @@ impl Column {
     }
 
     #[cold]
-    fn misfit(&self, bytes: &[u8], at: usize) -> Box<Reject> {
+    fn misfit(&self, bytes: &[u8], at: usize) -> Reject {
         Reject::new(format!("expected {}, found {}", self.data_type, found(bytes, at)))
     }
 
@@ -248,13 +248,7 @@ fn plain_integer(bytes: &[u8], at: usize) -> Option<(i64, usize)> {
 }
 
 /// Reads the array at `at` into `element` from row `start` on: the number of elements, and where the array ends.
-fn read_elements(
-    element: &mut Column,
-    reading: &mut Reading,
-    bytes: &[u8],
-    at: usize,
-    start: usize,
-) -> Result<(usize, usize), Box<Reject>> {
+fn read_elements(element: &mut Column, reading: &mut Reading, bytes: &[u8], at: usize, start: usize) -> Result<(usize, usize), Reject> {
     let mut at = blank(bytes, at + 1);
     if bytes.get(at) == Some(&b']') {
         return Ok((0, at + 1));
@@ -275,7 +269,7 @@ fn read_elements(
 /// The keys of the object at `at`, unescaped, each with the position of its value, and where the object ends. Of a key that
 /// comes twice the last value counts.
 #[expect(clippy::type_complexity, reason = "said in the line above, used once")]
-fn entries(bytes: &[u8], at: usize) -> Result<(Vec<(Vec<u8>, usize)>, usize), Box<Reject>> {
+fn entries(bytes: &[u8], at: usize) -> Result<(Vec<(Vec<u8>, usize)>, usize), Reject> {
     let mut entries: Vec<(Vec<u8>, usize)> = Vec::new();
     let mut places: HashMap<Vec<u8>, usize> = HashMap::new();
     let mut at = blank(bytes, at + 1);
