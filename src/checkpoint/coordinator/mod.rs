@@ -231,6 +231,8 @@ enum Phase {
     Running,
     /// The tasks were told to end, or the job to cancel.
     Ending,
+    /// The job was failed; the tasks are still there.
+    Failing,
     /// The tasks are gone, a restart follows.
     Restarting,
     /// Nothing happens any more.
@@ -571,6 +573,9 @@ impl Coordinator {
             self.stop = None;
             self.schedule.resume(now);
         }
+        if self.phase != Phase::Running {
+            return;
+        }
         // A task that failed at the barrier of a stop cannot go on, and a maximum watermark cannot be taken back: the job starts
         // again from its last checkpoint.
         let drained = matches!(pending.kind, CheckpointKind::StopWithSavepoint { drain: true });
@@ -586,7 +591,7 @@ impl Coordinator {
 
     /// The runtime answers with [`Event::JobRestarting`] or [`Event::JobEnding`]; nothing is triggered until then.
     fn fail_job(&mut self, message: String, out: &mut Vec<Action>) {
-        self.phase = Phase::Restarting;
+        self.phase = Phase::Failing;
         self.schedule.suspend();
         out.push(Action::FailJob { message });
     }

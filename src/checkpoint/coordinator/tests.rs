@@ -1,1 +1,547 @@
-//! Scenarios and random events.
+//! Scenarios, and the rules that hold whatever happens.
+
+use super::*;
+use crate::checkpoint::settings::{CheckpointStorage, CheckpointingMode, Retention};
+use proptest::prelude::*;
+
+const TASKS: usize = 2;
+
+fn ms(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+fn id(n: u64) -> CheckpointId {
+    CheckpointId::new(n)
+}
+
+fn trigger(n: u128) -> TriggerId {
+    TriggerId::from_u128(n)
+}
+
+fn settings() -> CheckpointSettings {
+    CheckpointSettings {
+        interval: Some(ms(1000)),
+        mode: CheckpointingMode::ExactlyOnce,
+        timeout: ms(600),
+        min_pause: Duration::ZERO,
+        max_concurrent: 1,
+        tolerable_failed: 0,
+        num_retained: 1,
+        retention: Retention::NoExternalized,
+        after_tasks_finish: true,
+        storage: CheckpointStorage::JobManager,
+        savepoint_dir: Some("/savepoints".into()),
+    }
+}
+
+/// A coordinator whose first periodic checkpoint is due at `min-pause`: no randomness in the way.
+fn coordinator(settings: CheckpointSettings) -> Coordinator {
+    Coordinator::new(settings, TASKS, id(1), true, Duration::ZERO, 7)
+}
+
+fn requested(n: u128, request: Request) -> Event {
+    Event::Requested { trigger: trigger(n), request }
+}
+
+fn stop(drain: bool) -> Request {
+    Request::Stop { directory: None, drain }
+}
+
+fn savepoint(cancel: bool) -> Request {
+    Request::Savepoint { directory: None, cancel }
+}
+
+fn failed(n: u128, message: &str) -> Action {
+    Action::Reply { trigger: trigger(n), result: Err(RequestError::Failed(message.to_owned())) }
+}
+
+fn replied(n: u128, checkpoint: u64) -> Action {
+    let path = Some(PathBuf::from(format!("/{checkpoint}")));
+    Action::Reply { trigger: trigger(n), result: Ok(Completed { checkpoint: id(checkpoint), path }) }
+}
+
+fn triggered(n: u64) -> Action {
+    Action::Trigger { checkpoint: id(n), kind: CheckpointKind::Checkpoint, directory: None }
+}
+
+fn triggered_savepoint(n: u64, kind: CheckpointKind) -> Action {
+    Action::Trigger { checkpoint: id(n), kind, directory: Some("/savepoints".into()) }
+}
+
+fn notified(n: u64, commit: bool) -> Action {
+    Action::NotifyComplete { checkpoint: id(n), commit }
+}
+
+fn aborted(n: u64, reason: FailureReason) -> Action {
+    Action::Abort { checkpoint: id(n), reason, message: reason.message().to_owned() }
+}
+
+fn finalized(n: u64) -> Event {
+    Event::Finalized { checkpoint: id(n), result: Ok(Some(format!("/{n}").into())) }
+}
+
+fn acknowledge(coordinator: &mut Coordinator, now: u64, n: u64) {
+    for task in 0..TASKS {
+        let actions = coordinator.handle(ms(now), Event::Acknowledged { checkpoint: id(n), task, bytes: ByteSize(10) });
+        let expected = if task + 1 == TASKS { vec![Action::Finalize { checkpoint: id(n) }] } else { vec![] };
+        assert_eq!(actions, expected);
+    }
+}
+
+/// All tasks acknowledge, `_metadata` is written.
+fn complete(coordinator: &mut Coordinator, now: u64, n: u64) -> Vec<Action> {
+    acknowledge(coordinator, now, n);
+    coordinator.handle(ms(now), finalized(n))
+}
+
+#[test]
+fn a_checkpoint_is_triggered_acknowledged_finalized_and_notified() {
+    let mut c = coordinator(settings());
+    assert_eq!(c.next_wakeup(), Some(ms(0)));
+    assert_eq!(c.handle(ms(0), Event::Tick), [triggered(1)]);
+    assert_eq!(c.next_wakeup(), Some(ms(600)), "the timeout comes before the next beat");
+    acknowledge(&mut c, 5, 1);
+    let view: Vec<_> = c.pending().collect();
+    assert_eq!((view[0].acknowledged, view[0].bytes), ((2, 2), ByteSize(20)));
+    assert_eq!(c.handle(ms(9), finalized(1)), [notified(1, true)]);
+    assert_eq!((c.next_wakeup(), c.restart_point(), c.pending().count()), (Some(ms(1000)), Some(id(1)), 0));
+}
+
+#[test]
+fn the_first_checkpoint_comes_at_a_random_time_between_min_pause_and_interval() {
+    let at = |seed| {
+        let settings = CheckpointSettings { min_pause: ms(400), ..settings() };
+        Coordinator::new(settings, TASKS, id(1), false, ms(50), seed).next_wakeup().unwrap()
+    };
+    let times: BTreeSet<_> = (0..200).map(at).collect();
+    assert!(times.len() > 100 && *times.first().unwrap() >= ms(450) && *times.last().unwrap() <= ms(1050), "{times:?}");
+    assert_eq!(at(3), at(3));
+}
+
+#[test]
+fn an_interval_shorter_than_the_pause_is_raised_to_it() {
+    let mut c = coordinator(CheckpointSettings { min_pause: ms(5000), ..settings() });
+    assert_eq!(c.handle(ms(5000), Event::Tick), [triggered(1)]);
+    complete(&mut c, 5000, 1);
+    assert_eq!(c.next_wakeup(), Some(ms(10_000)));
+}
+
+#[test]
+fn a_checkpoint_that_takes_longer_than_the_interval_is_followed_by_the_next_at_once() {
+    let mut c = coordinator(CheckpointSettings { timeout: ms(60_000), ..settings() });
+    c.handle(ms(0), Event::Tick);
+    for beat in [1000, 2000, 3000] {
+        assert_eq!(c.handle(ms(beat), Event::Tick), []);
+    }
+    acknowledge(&mut c, 3500, 1);
+    assert_eq!(c.handle(ms(3500), finalized(1)), [notified(1, true), triggered(2)]);
+    assert_eq!(complete(&mut c, 3600, 2), [notified(2, true), Action::Discard { checkpoint: id(1) }], "missed beats are not made up for");
+    assert_eq!(c.handle(ms(3700), Event::DiscardFinished { checkpoint: id(1) }), []);
+}
+
+#[test]
+fn a_periodic_checkpoint_waits_for_the_rest_of_min_pause_and_a_manual_one_does_not() {
+    let mut c = coordinator(CheckpointSettings { min_pause: ms(900), ..settings() });
+    assert_eq!(c.handle(ms(900), Event::Tick), [triggered(1)]);
+    complete(&mut c, 1400, 1);
+    assert_eq!(c.handle(ms(1900), Event::Tick), []);
+    assert_eq!(c.next_wakeup(), Some(ms(2300)));
+    assert_eq!(c.handle(ms(2000), requested(1, Request::Checkpoint { full: false })), [triggered(2)]);
+    let actions = complete(&mut c, 2100, 2);
+    assert_eq!(actions, [notified(2, true), Action::Discard { checkpoint: id(1) }, replied(1, 2)]);
+    c.handle(ms(2300), Event::Tick);
+    assert_eq!(c.next_wakeup(), Some(ms(3000)));
+}
+
+#[test]
+fn a_checkpoint_that_expires_is_aborted_and_fails_the_job_beyond_the_tolerable_number() {
+    let mut c = coordinator(CheckpointSettings { tolerable_failed: 1, ..settings() });
+    c.handle(ms(0), Event::Tick);
+    assert_eq!(c.handle(ms(600), Event::Tick), [aborted(1, FailureReason::Expired)]);
+    c.handle(ms(1000), Event::Tick);
+    let actions = c.handle(ms(1600), Event::Tick);
+    assert_eq!(actions[0], aborted(2, FailureReason::Expired));
+    assert!(
+        matches!(&actions[1..], [Action::FailJob { message }] if message.starts_with("Exceeded checkpoint tolerable failure threshold."))
+    );
+    assert_eq!(c.handle(ms(2000), Event::Tick), [], "nothing is triggered until the job runs again");
+    c.handle(ms(2000), Event::JobRestarting);
+    assert_eq!(c.handle(ms(3000), Event::JobRestarted), [triggered(3)]);
+}
+
+#[test]
+fn an_expired_checkpoint_whose_metadata_was_written_after_all_is_discarded() {
+    let mut c = coordinator(CheckpointSettings { tolerable_failed: 9, ..settings() });
+    c.handle(ms(0), Event::Tick);
+    acknowledge(&mut c, 100, 1);
+    assert_eq!(c.handle(ms(600), Event::Tick), [aborted(1, FailureReason::Expired)]);
+    assert_eq!(c.handle(ms(700), finalized(1)), [Action::Discard { checkpoint: id(1) }]);
+    assert_eq!((c.handle(ms(700), finalized(1)), c.restart_point()), (vec![], None));
+}
+
+#[test]
+fn a_savepoint_neither_commits_nor_is_retained_nor_waits_for_a_checkpoint() {
+    let mut c = coordinator(settings());
+    c.handle(ms(0), Event::Tick);
+    assert_eq!(c.handle(ms(1), requested(1, savepoint(false))), [triggered_savepoint(2, CheckpointKind::Savepoint)]);
+    assert_eq!(complete(&mut c, 5, 2), [notified(2, false), replied(1, 2)]);
+    assert_eq!(c.restart_point(), None);
+    assert_eq!(complete(&mut c, 6, 1), [notified(1, true)], "a savepoint subsumes nothing");
+    assert_eq!(c.restart_point(), Some(id(1)));
+}
+
+#[test]
+fn a_savepoint_without_a_directory_is_refused_in_flinks_words() {
+    let mut c = coordinator(CheckpointSettings { savepoint_dir: None, ..settings() });
+    for request in [savepoint(false), savepoint(true), stop(false)] {
+        let actions = c.handle(ms(0), requested(1, request));
+        let [Action::Reply { result: Err(error), .. }, Action::Trigger { .. }] = &actions[..] else { panic!("{actions:?}") };
+        let message = error.message(JobId::from_u128(1));
+        assert!(message.starts_with("No savepoint directory configured. You can either specify"), "{message}");
+        assert!(message.ends_with("for purely taking savepoint.") && !message.contains("  "), "{message}");
+        c = coordinator(CheckpointSettings { savepoint_dir: None, ..settings() });
+    }
+    let own = Request::Savepoint { directory: Some("/own".into()), cancel: false };
+    let expected = Action::Trigger { checkpoint: id(1), kind: CheckpointKind::Savepoint, directory: Some("/own".into()) };
+    assert_eq!(c.handle(ms(0), requested(1, own))[0], expected);
+}
+
+#[test]
+fn a_stop_ends_what_is_pending_commits_and_replies_when_all_tasks_have_ended() {
+    let mut c = coordinator(settings());
+    c.handle(ms(0), Event::Tick);
+    let kind = CheckpointKind::StopWithSavepoint { drain: false };
+    let actions = c.handle(ms(1), requested(1, stop(false)));
+    assert_eq!(actions, [aborted(1, FailureReason::SchedulerShutdown), triggered_savepoint(2, kind)]);
+    let refused = c.handle(ms(2), requested(2, savepoint(false)));
+    assert!(matches!(&refused[..], [Action::Reply { result: Err(RequestError::Failed(_)), .. }]));
+    let actions = complete(&mut c, 5, 2);
+    assert_eq!(actions, [notified(2, true), Action::FinishTasks { checkpoint: Some(id(2)) }]);
+    assert_eq!(c.handle(ms(5000), Event::Tick), []);
+    assert_eq!(c.handle(ms(6), Event::TaskFinished { task: 0 }), []);
+    assert_eq!(c.handle(ms(6), Event::TaskFinished { task: 1 }), [replied(1, 2)]);
+    assert_eq!(c.handle(ms(6), Event::JobEnding { ending: Ending::Finished }), []);
+}
+
+#[test]
+fn a_stop_whose_tasks_fail_after_the_savepoint_says_where_it_is_and_the_restart_begins_there() {
+    let mut c = coordinator(settings());
+    c.handle(ms(0), requested(1, stop(false)));
+    complete(&mut c, 5, 1);
+    let actions = c.handle(ms(6), Event::JobRestarting);
+    let [Action::Reply { result: Err(error), .. }] = &actions[..] else { panic!("{actions:?}") };
+    let expected = "A savepoint has been created at: /1, but the corresponding job 00000000000000000000000000000009 failed during stopping. \
+                    The savepoint is consistent, but might have uncommitted transactions. If you want to commit the transaction please \
+                    restart a job from this savepoint.";
+    assert_eq!(error.message(JobId::from_u128(9)), expected);
+    assert_eq!(c.restart_point(), Some(id(1)));
+}
+
+#[test]
+fn a_stop_whose_savepoint_cannot_be_written_fails_and_periodic_checkpoints_go_on() {
+    let mut c = coordinator(settings());
+    c.handle(ms(0), requested(1, stop(false)));
+    acknowledge(&mut c, 5, 1);
+    let actions = c.handle(ms(10), Event::Finalized { checkpoint: id(1), result: Err("disk full".to_owned()) });
+    let message = "Failure to finalize checkpoint. disk full";
+    let abort = Action::Abort { checkpoint: id(1), reason: FailureReason::Finalize, message: message.to_owned() };
+    assert_eq!(actions, [abort, failed(1, message), triggered(2)]);
+}
+
+#[test]
+fn a_stop_that_a_task_declines_or_that_had_drained_fails_the_job() {
+    let mut c = coordinator(settings());
+    c.handle(ms(0), requested(1, stop(false)));
+    let declined = Event::Declined { checkpoint: id(1), task: 0, reason: FailureReason::Async, message: "disk full".to_owned() };
+    let actions = c.handle(ms(5), declined);
+    assert_eq!(actions.last(), Some(&Action::FailJob { message: "Asynchronous task checkpoint failed. disk full".to_owned() }));
+
+    let mut c = coordinator(settings());
+    c.handle(ms(0), requested(1, stop(true)));
+    let actions = c.handle(ms(600), Event::Tick);
+    assert_eq!(actions[..2], [aborted(1, FailureReason::Expired), failed(1, FailureReason::Expired.message())]);
+    assert!(matches!(actions[2..], [Action::FailJob { .. }]));
+
+    // No task has heard of this one: nothing is lost.
+    let mut c = coordinator(settings());
+    c.handle(ms(0), requested(1, stop(true)));
+    let no_directory = "Failed to create savepoint directory at /savepoints".to_owned();
+    let actions = c.handle(ms(1), Event::TriggerFailed { checkpoint: id(1), message: no_directory });
+    assert!(!actions.iter().any(|a| matches!(a, Action::FailJob { .. })), "{actions:?}");
+    let reply =
+        "An Exception occurred while triggering the checkpoint. IO-problem detected. Failed to create savepoint directory at /savepoints";
+    assert_eq!(actions[1], failed(1, reply));
+}
+
+#[test]
+fn cancel_with_savepoint_cancels_without_committing_and_a_failure_lets_the_job_run_on() {
+    let mut c = coordinator(settings());
+    assert_eq!(c.handle(ms(0), requested(1, savepoint(true))), [triggered_savepoint(1, CheckpointKind::Savepoint)]);
+    assert_eq!(c.handle(ms(500), Event::Tick), [], "periodic checkpoints are suspended");
+    assert_eq!(complete(&mut c, 510, 1), [notified(1, false), replied(1, 1), Action::CancelJob]);
+    assert_eq!((c.handle(ms(5000), Event::Tick), c.next_wakeup()), (vec![], None));
+
+    let mut c = coordinator(settings());
+    c.handle(ms(0), requested(1, savepoint(true)));
+    let expired = c.handle(ms(600), Event::Tick);
+    assert_eq!(expired, [aborted(1, FailureReason::Expired), failed(1, FailureReason::Expired.message()), triggered(2)]);
+}
+
+#[test]
+fn when_all_tasks_have_ended_a_final_checkpoint_commits_before_they_finish() {
+    let mut c = coordinator(CheckpointSettings { min_pause: ms(900), ..settings() });
+    c.handle(ms(900), Event::Tick);
+    assert_eq!(c.handle(ms(901), Event::TaskEnded { task: 0 }), []);
+    assert_eq!(c.handle(ms(901), Event::TaskEnded { task: 1 }), [], "it waits for the one that is being taken");
+    assert_eq!(complete(&mut c, 902, 1), [notified(1, true), triggered(2)], "min-pause does not hold it up");
+    let actions = complete(&mut c, 903, 2);
+    let finish = Action::FinishTasks { checkpoint: Some(id(2)) };
+    assert_eq!(actions, [notified(2, true), Action::Discard { checkpoint: id(1) }, finish]);
+    assert_eq!(c.next_wakeup(), None);
+}
+
+#[test]
+fn without_checkpoints_or_without_the_option_ended_tasks_finish_at_once() {
+    for settings in [CheckpointSettings { interval: None, ..settings() }, CheckpointSettings { after_tasks_finish: false, ..settings() }] {
+        let mut c = Coordinator::new(settings, TASKS, id(1), false, ms(0), 1);
+        assert_eq!(c.handle(ms(0), Event::TaskEnded { task: 0 }), []);
+        assert_eq!(c.handle(ms(0), Event::TaskEnded { task: 1 }), [Action::FinishTasks { checkpoint: None }]);
+    }
+}
+
+#[test]
+fn after_a_task_has_finished_no_checkpoint_can_be_taken() {
+    let mut c = coordinator(CheckpointSettings { after_tasks_finish: false, ..settings() });
+    c.handle(ms(0), Event::Tick);
+    assert_eq!(c.handle(ms(1), Event::TaskFinished { task: 1 }), [aborted(1, FailureReason::DeclinedTaskClosing)]);
+    assert_eq!(c.handle(ms(2), requested(1, savepoint(false))), [failed(1, FailureReason::NotAllTasksRunning.message())]);
+    assert_eq!(c.handle(ms(1000), Event::Tick), []);
+}
+
+#[test]
+fn a_later_checkpoint_subsumes_earlier_ones_but_no_savepoint() {
+    let mut c = coordinator(CheckpointSettings { max_concurrent: 2, timeout: ms(60_000), ..settings() });
+    c.handle(ms(0), Event::Tick);
+    c.handle(ms(1), requested(1, savepoint(false)));
+    assert_eq!(c.handle(ms(1000), Event::Tick), [], "two are pending");
+    acknowledge(&mut c, 1001, 2);
+    let actions = c.handle(ms(1001), finalized(2));
+    assert_eq!(actions, [notified(2, false), replied(1, 2), triggered(3)]);
+    c.handle(ms(1002), requested(2, savepoint(false)));
+    assert_eq!(complete(&mut c, 1003, 3), [aborted(1, FailureReason::Subsumed), notified(3, true)]);
+    assert_eq!(c.pending().map(|p| p.checkpoint).collect::<Vec<_>>(), [id(4)]);
+}
+
+#[test]
+fn nothing_is_triggered_while_too_many_old_checkpoints_are_still_being_deleted() {
+    let mut c = coordinator(settings());
+    let mut now = 0;
+    for n in 1..=3 {
+        assert_eq!(c.handle(ms(now), Event::Tick), [triggered(n)]);
+        complete(&mut c, now, n);
+        now += 1000;
+    }
+    assert_eq!(c.handle(ms(now), Event::Tick), []);
+    assert_eq!(c.handle(ms(now), Event::DiscardFinished { checkpoint: id(1) }), [triggered(4)]);
+}
+
+#[test]
+fn a_restart_ends_everything_pending_and_takes_the_numbers_on() {
+    let mut c = coordinator(CheckpointSettings { min_pause: ms(300), ..settings() });
+    c.handle(ms(300), Event::Tick);
+    c.handle(ms(301), requested(1, Request::Checkpoint { full: true }));
+    let suspended = FailureReason::Suspended;
+    assert_eq!(c.handle(ms(302), Event::JobRestarting), [aborted(1, suspended), failed(1, suspended.message())]);
+    assert_eq!((c.handle(ms(900), Event::Tick), c.next_wakeup()), (vec![], None));
+    assert_eq!(c.handle(ms(1000), requested(2, savepoint(false))), [failed(2, FailureReason::NotAllTasksRunning.message())]);
+    assert_eq!(c.handle(ms(1000), Event::JobRestarted), []);
+    assert_eq!(c.handle(ms(1300), Event::Tick), [triggered(2)]);
+}
+
+/// What the outside world would see, kept beside the coordinator while events rain on it.
+#[derive(Default)]
+struct World {
+    pending: BTreeMap<CheckpointId, CheckpointKind>,
+    acknowledged: BTreeMap<CheckpointId, BTreeSet<usize>>,
+    finalizing: BTreeSet<CheckpointId>,
+    retained: BTreeSet<CheckpointId>,
+    discarding: BTreeSet<CheckpointId>,
+    requested: BTreeSet<u128>,
+    answered: BTreeSet<TriggerId>,
+    last_id: u64,
+    last_completion: Option<Duration>,
+    finish_seen: bool,
+}
+
+impl World {
+    fn apply(&mut self, now: Duration, event: &Event, settings: &CheckpointSettings, actions: &[Action]) -> Result<(), TestCaseError> {
+        let asked = matches!(event, Event::Requested { .. });
+        if let Event::Finalized { checkpoint, .. } = event {
+            self.finalizing.remove(checkpoint);
+        }
+        for action in actions {
+            match action {
+                Action::Trigger { checkpoint, kind, directory } => {
+                    prop_assert!(checkpoint.number() > self.last_id, "numbers increase");
+                    prop_assert!(!self.finish_seen, "nothing is triggered when tasks end");
+                    prop_assert_eq!(directory.is_some(), kind.is_savepoint());
+                    let savepoint = kind.is_savepoint();
+                    prop_assert!(savepoint || self.pending.len() < settings.max_concurrent, "too many at once");
+                    if !savepoint && !asked && !self.manual_waiting() {
+                        let earliest = self.last_completion.map_or(Duration::ZERO, |last| last + settings.min_pause);
+                        prop_assert!(now >= earliest, "min-pause was not kept");
+                    }
+                    self.last_id = checkpoint.number();
+                    self.pending.insert(*checkpoint, *kind);
+                }
+                Action::Finalize { checkpoint } => {
+                    prop_assert!(self.pending.contains_key(checkpoint) && self.finalizing.insert(*checkpoint));
+                    prop_assert_eq!(self.acknowledged.get(checkpoint).map_or(0, BTreeSet::len), TASKS);
+                }
+                Action::Abort { checkpoint, .. } => prop_assert!(self.pending.remove(checkpoint).is_some(), "each ends once"),
+                Action::NotifyComplete { checkpoint, commit } => {
+                    let kind = self.pending.remove(checkpoint);
+                    prop_assert!(kind.is_some(), "each ends once");
+                    prop_assert_eq!(*commit, kind != Some(CheckpointKind::Savepoint));
+                    if kind == Some(CheckpointKind::Checkpoint) {
+                        self.retained.insert(*checkpoint);
+                    }
+                    self.last_completion = Some(now);
+                }
+                Action::Discard { checkpoint } => {
+                    self.retained.remove(checkpoint);
+                    prop_assert!(self.discarding.insert(*checkpoint));
+                }
+                Action::Reply { trigger, .. } => prop_assert!(self.answered.insert(*trigger), "one answer a request"),
+                Action::FinishTasks { .. } => self.finish_seen = true,
+                Action::FailJob { .. } | Action::CancelJob => {}
+            }
+        }
+        prop_assert!(self.retained.len() <= settings.num_retained, "more retained than num-retained");
+        Ok(())
+    }
+
+    /// Requests for checkpoints that may be triggered by an event that is not theirs.
+    fn manual_waiting(&self) -> bool {
+        self.requested.len() > self.answered.len()
+    }
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Wait(u64),
+    Wake,
+    Ask(u8),
+    Acknowledge(usize, usize),
+    Decline(usize, u8),
+    Finalize(usize, bool),
+    TriggerFailed(usize),
+    End(usize),
+    Finish(usize),
+    Discarded,
+    Restart,
+    Restarted,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        3 => (0u64..1500).prop_map(Step::Wait),
+        4 => Just(Step::Wake),
+        2 => (0u8..6).prop_map(Step::Ask),
+        8 => (0usize..3, 0usize..TASKS).prop_map(|(at, task)| Step::Acknowledge(at, task)),
+        1 => (0usize..3, 0u8..3).prop_map(|(at, reason)| Step::Decline(at, reason)),
+        5 => (0usize..3, prop::bool::weighted(0.8)).prop_map(|(at, ok)| Step::Finalize(at, ok)),
+        1 => (0usize..3).prop_map(Step::TriggerFailed),
+        1 => (0usize..=TASKS).prop_map(Step::End),
+        1 => (0usize..=TASKS).prop_map(Step::Finish),
+        3 => Just(Step::Discarded),
+        1 => Just(Step::Restart),
+        1 => Just(Step::Restarted),
+    ]
+}
+
+/// The event of a step, if it can happen in this world.
+fn event_of(step: &Step, world: &mut World) -> Option<Event> {
+    let pick = |at: usize, ids: Vec<CheckpointId>| ids.get(at % ids.len().max(1)).copied();
+    let pending: Vec<_> = world.pending.keys().copied().collect();
+    Some(match step {
+        Step::Wait(_) | Step::Wake => Event::Tick,
+        Step::Ask(what) => {
+            let n = world.requested.len() as u128;
+            world.requested.insert(n);
+            let request = match what {
+                0 | 1 => Request::Checkpoint { full: *what == 0 },
+                2 | 3 => savepoint(*what == 2),
+                _ => stop(*what == 4),
+            };
+            requested(n, request)
+        }
+        Step::Acknowledge(at, task) => {
+            let checkpoint = pick(*at, pending)?;
+            world.acknowledged.entry(checkpoint).or_default().insert(*task);
+            Event::Acknowledged { checkpoint, task: *task, bytes: ByteSize(1) }
+        }
+        Step::Decline(at, reason) => {
+            let reason = [FailureReason::Async, FailureReason::Declined, FailureReason::DeclinedTaskNotReady][*reason as usize];
+            Event::Declined { checkpoint: pick(*at, pending)?, task: 0, reason, message: String::new() }
+        }
+        Step::Finalize(at, ok) => {
+            let checkpoint = pick(*at, world.finalizing.iter().copied().collect())?;
+            let result = if *ok { Ok(None) } else { Err("disk full".to_owned()) };
+            Event::Finalized { checkpoint, result }
+        }
+        Step::TriggerFailed(at) => Event::TriggerFailed { checkpoint: pick(*at, pending)?, message: String::new() },
+        Step::End(task) => Event::TaskEnded { task: *task },
+        Step::Finish(task) => Event::TaskFinished { task: *task },
+        Step::Discarded => Event::DiscardFinished { checkpoint: pick(0, world.discarding.iter().copied().collect())? },
+        Step::Restart => Event::JobRestarting,
+        Step::Restarted => Event::JobRestarted,
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 600, ..ProptestConfig::default() })]
+    #[test]
+    fn whatever_happens_the_rules_hold(
+        steps in prop::collection::vec(step(), 1..120),
+        (max_concurrent, num_retained, tolerable_failed) in (1usize..4, 1usize..4, 0usize..3),
+        (min_pause, interval, after_tasks_finish) in (0u64..1500, prop::option::of(10u64..2000), any::<bool>()),
+        seed: u64,
+    ) {
+        let settings = CheckpointSettings {
+            interval: interval.map(ms), min_pause: ms(min_pause), max_concurrent, num_retained, tolerable_failed, after_tasks_finish,
+            ..settings()
+        };
+        let mut coordinator = Coordinator::new(settings.clone(), TASKS, id(1), false, Duration::ZERO, seed);
+        let mut world = World::default();
+        let mut now = Duration::ZERO;
+        for step in &steps {
+            match step {
+                Step::Wait(millis) => now += ms(*millis),
+                Step::Wake => now = now.max(coordinator.next_wakeup().unwrap_or(now)),
+                _ => {}
+            }
+            let Some(event) = event_of(step, &mut world) else { continue };
+            if event == Event::JobRestarting {
+                world.finish_seen = false;
+            }
+            let actions = coordinator.handle(now, event.clone());
+            if let Event::DiscardFinished { checkpoint } = &event {
+                world.discarding.remove(checkpoint);
+            }
+            world.apply(now, &event, &settings, &actions)?;
+            if let Some(wakeup) = coordinator.next_wakeup() {
+                prop_assert!(wakeup > now, "what was due has been done");
+            }
+            prop_assert_eq!(coordinator.pending().map(|p| p.checkpoint).collect::<Vec<_>>(), world.pending.keys().copied().collect::<Vec<_>>());
+            prop_assert_eq!(coordinator.retained(), world.retained.iter().copied().collect::<Vec<_>>());
+        }
+        let event = Event::JobEnding { ending: Ending::Canceled };
+        let actions = coordinator.handle(now, event.clone());
+        world.apply(now, &event, &settings, &actions)?;
+        prop_assert!(world.pending.is_empty(), "every checkpoint ends");
+        prop_assert_eq!(world.answered.len(), world.requested.len(), "every request is answered");
+        let late = coordinator.handle(now, requested(u128::MAX, savepoint(false)));
+        prop_assert_eq!(late, [failed(u128::MAX, FailureReason::Shutdown.message())]);
+    }
+}
