@@ -46,7 +46,7 @@ pub fn dispose_savepoint(storage: &dyn Storage, text: &str) -> Result<(), Restor
 
 /// Removes those of the directories above `files`, from `top` downwards, that hold no file any more.
 fn remove_empty(storage: &dyn Storage, top: &Path, files: &BTreeSet<PathBuf>) -> io::Result<()> {
-    let own = files.iter().flat_map(|f| f.ancestors().skip(1)).take_while(|d| d.starts_with(top));
+    let own = files.iter().flat_map(|f| f.ancestors().skip(1).take_while(|d| d.starts_with(top)));
     let mut directories: Vec<&Path> = own.chain([top]).collect();
     directories.sort_unstable();
     directories.dedup();

@@ -37,7 +37,7 @@ pub enum CheckpointError {
     TooLargeForMemory {
         /// `<operator uid>/<state name>`
         state: String,
-        /// Its size so far.
+        /// Its size.
         size: ByteSize,
         /// [`crate::types::limits::JOBMANAGER_STATE`]
         limit: ByteSize,

@@ -17,6 +17,8 @@ mod parquet_file;
 mod restore;
 pub mod retention;
 pub mod settings;
+#[cfg(test)]
+mod tests;
 mod write;
 
 pub use discovery::{FoundCheckpoint, Latest, checkpoints_of, latest};

@@ -57,19 +57,9 @@ impl FileSink for Box<dyn WriteFile> {
     }
 }
 
-/// A file in memory that refuses to grow beyond a limit.
-#[derive(Debug)]
-pub(super) struct MemoryFile {
-    pub(super) bytes: Vec<u8>,
-    pub(super) limit: ByteSize,
-}
-
-impl FileSink for MemoryFile {
+impl FileSink for Vec<u8> {
     fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
-        if (self.bytes.len() + bytes.len()) as u64 > self.limit.0 {
-            return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("larger than {} bytes", self.limit.0)));
-        }
-        self.bytes.extend_from_slice(bytes);
+        self.extend_from_slice(bytes);
         Ok(())
     }
 
@@ -82,13 +72,11 @@ struct Hashing<F> {
     file: F,
     hasher: Hasher,
     bytes: u64,
-    /// The first error of `file` with its kind: Parquet's errors would turn it into text.
-    failed: Option<io::ErrorKind>,
 }
 
 impl<F: FileSink> Write for Hashing<F> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.file.put(bytes).inspect_err(|e| self.failed = Some(e.kind()))?;
+        self.file.put(bytes)?;
         self.hasher.update(bytes);
         self.bytes += bytes.len() as u64;
         Ok(bytes.len())
@@ -125,9 +113,9 @@ fn properties() -> Result<WriterProperties, ParquetError> {
 impl<F: FileSink> FileWriter<F> {
     /// Begins a file of rows with this schema.
     pub(super) fn new(file: F, schema: SchemaRef) -> Result<Self, WriteError> {
-        let file = Hashing { file, hasher: Hasher::new(), bytes: 0, failed: None };
-        let properties = properties().map_err(|e| WriteError::Rows(e.to_string()))?;
-        let parquet = ArrowWriter::try_new(file, schema, Some(properties)).map_err(|e| WriteError::Rows(e.to_string()))?;
+        let file = Hashing { file, hasher: Hasher::new(), bytes: 0 };
+        let properties = properties().map_err(write_error)?;
+        let parquet = ArrowWriter::try_new(file, schema, Some(properties)).map_err(write_error)?;
         Ok(Self { parquet, rows: 0 })
     }
 
@@ -135,24 +123,25 @@ impl<F: FileSink> FileWriter<F> {
     pub(super) fn write(&mut self, rows: &RecordBatch) -> Result<(), WriteError> {
         let written = self.parquet.write(rows);
         self.rows += rows.num_rows() as u64;
-        written.map_err(|e| self.error(&e))
+        written.map_err(write_error)
     }
 
     /// Writes the footer and makes the file durable.
-    pub(super) fn finish(mut self) -> Result<(F, FileSum), WriteError> {
-        let finished = self.parquet.finish();
-        finished.map_err(|e| self.error(&e))?;
-        let mut written = self.parquet.into_inner().map_err(|e| WriteError::Rows(e.to_string()))?;
+    pub(super) fn finish(self) -> Result<(F, FileSum), WriteError> {
+        let mut written = self.parquet.into_inner().map_err(write_error)?;
         written.file.sync().map_err(WriteError::Io)?;
         let sum = FileSum { rows: self.rows, bytes: ByteSize(written.bytes), xxh3: Xxh3(written.hasher.digest()) };
         Ok((written.file, sum))
     }
+}
 
-    fn error(&self, error: &ParquetError) -> WriteError {
-        match self.parquet.inner().failed {
-            Some(kind) => WriteError::Io(io::Error::new(kind, error.to_string())),
-            None => WriteError::Rows(error.to_string()),
-        }
+fn write_error(error: ParquetError) -> WriteError {
+    match error {
+        ParquetError::External(source) => match source.downcast::<io::Error>() {
+            Ok(io) => WriteError::Io(*io),
+            Err(other) => WriteError::Rows(other.to_string()),
+        },
+        other => WriteError::Rows(other.to_string()),
     }
 }
 

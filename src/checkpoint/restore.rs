@@ -224,3 +224,130 @@ fn compare_columns(saved: &Schema, now: Option<&Schema>) -> Outcome {
 fn columns_text(schema: &Schema) -> String {
     schema.columns.iter().map(|c| format!("{} {}", c.name, c.data_type)).collect::<Vec<_>>().join(", ")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checkpoint::{FileEntry, JobEntry, SnapshotKind};
+    use crate::state::StateKind;
+    use crate::types::{CheckpointId, Column, JobId, WallTime};
+    use std::collections::BTreeMap;
+
+    fn schema(columns: &[(&str, &str)]) -> Schema {
+        let column = |(name, t): &(&str, &str)| Column { name: (*name).to_owned(), data_type: t.parse().unwrap() };
+        Schema::new(columns.iter().map(column).collect())
+    }
+
+    fn descriptor(name: &str, value: &str) -> StateDescriptor {
+        let (key, value) = (schema(&[("k", "STRING")]), schema(&[("v", value)]));
+        StateDescriptor { name: name.to_owned(), kind: StateKind::Value, key, value, ttl: None }
+    }
+
+    fn files(path: &str) -> Vec<FileEntry> {
+        vec![FileEntry { path: path.to_owned(), rows: Some(9), bytes: None, xxh3: None }]
+    }
+
+    /// `bids` with splits, `totals` with a keyed state, `idle` with a state that no subtask had rows for.
+    fn manifest() -> Manifest {
+        let operator = |uid: &str| OperatorEntry {
+            uid: OperatorUid::new(uid),
+            kind: String::new(),
+            parallelism: Parallelism::ONE,
+            keyed_states: Vec::new(),
+            operator_states: Vec::new(),
+        };
+        let splits = OperatorStateEntry { name: "splits".to_owned(), columns: schema(&[("path", "STRING")]), files: files("s") };
+        let bids = OperatorEntry { operator_states: vec![splits], ..operator("bids") };
+        let count = KeyedStateEntry { descriptor: descriptor("count", "BIGINT"), files: files("c") };
+        let totals = OperatorEntry { keyed_states: vec![count], ..operator("totals") };
+        let empty = KeyedStateEntry { descriptor: descriptor("empty", "BIGINT"), files: Vec::new() };
+        let idle = OperatorEntry { keyed_states: vec![empty], ..operator("idle") };
+        Manifest {
+            format_version: 1,
+            kind: SnapshotKind::Savepoint,
+            job: JobEntry { name: "j".to_owned(), id: JobId::from_u128(1) },
+            checkpoint_id: CheckpointId::new(3),
+            time: WallTime(0),
+            max_parallelism: MaxParallelism::new(128).unwrap(),
+            options: BTreeMap::new(),
+            operators: vec![bids, totals, idle],
+        }
+    }
+
+    fn job(keyed: Vec<StateDescriptor>, splits: Option<Schema>) -> Vec<OperatorStates> {
+        let operator = |uid: &str| OperatorStates {
+            uid: OperatorUid::new(uid),
+            keyed: Vec::new(),
+            operator_states: Vec::new(),
+            parallelism: Parallelism::new(4).unwrap(),
+        };
+        let splits = vec![OperatorStateSpec { name: "splits".to_owned(), columns: splits }];
+        vec![
+            OperatorStates { operator_states: splits, ..operator("bids") },
+            OperatorStates { keyed: keyed.into_iter().map(Arc::new).collect(), ..operator("totals") },
+        ]
+    }
+
+    fn plan(job: &[OperatorStates], max: Option<usize>, allow: bool) -> RestorePlan {
+        plan_restore(&manifest(), "/sav/s", job, max.and_then(MaxParallelism::new), allow)
+    }
+
+    fn outcomes(plan: &RestorePlan) -> Vec<(&str, &Outcome, u64)> {
+        plan.states.iter().map(|s| (s.name.as_str(), &s.outcome, s.rows)).collect()
+    }
+
+    #[test]
+    fn states_are_restored_by_uid_and_name_and_new_ones_start_empty() {
+        let job = job(vec![descriptor("count", "BIGINT"), descriptor("fresh", "INT")], Some(schema(&[("path", "STRING")])));
+        let plan = plan(&job, None, false).accepted().unwrap();
+        assert_eq!(outcomes(&plan), [("splits", &Outcome::Restored, 9), ("count", &Outcome::Restored, 9), ("fresh", &Outcome::New, 0)]);
+        assert_eq!(plan.max_parallelism.get(), 128);
+    }
+
+    #[test]
+    fn an_operator_that_the_job_lacks_is_refused_unless_that_is_allowed() {
+        let job = &job(Vec::new(), None)[..1];
+        let refused = plan(job, None, false);
+        let expected = "Failed to rollback to checkpoint/savepoint /sav/s. Cannot map checkpoint/savepoint state for operator totals to the \
+                        new program, because the operator is not available in the new program. If you want to allow to skip this, you can \
+                        set the --allowNonRestoredState option on the CLI.";
+        assert_eq!(refused.problems, [expected], "nothing is said of `idle`, which has no rows");
+        assert_eq!(refused.accepted().unwrap_err().to_string(), expected);
+        let allowed = plan(job, None, true).accepted().unwrap();
+        assert_eq!(outcomes(&allowed)[1], ("count", &Outcome::Dropped, 9));
+    }
+
+    #[test]
+    fn a_state_that_a_surviving_operator_lacks_is_refused_unless_that_is_allowed() {
+        let job = job(vec![descriptor("renamed", "BIGINT")], None);
+        let refused = plan(&job, None, false);
+        assert!(refused.problems[0].contains("state count of operator totals"), "{:?}", refused.problems);
+        let allowed = plan(&job, None, true).accepted().unwrap();
+        assert_eq!(outcomes(&allowed)[1..], [("renamed", &Outcome::New, 0), ("count", &Outcome::Dropped, 9)]);
+    }
+
+    #[test]
+    fn types_between_which_there_is_no_way_are_refused_with_both_of_them() {
+        for allow in [false, true] {
+            let job = job(vec![descriptor("count", "STRING")], Some(schema(&[("path", "BIGINT")])));
+            let problems = plan(&job, None, allow).problems;
+            assert_eq!(problems.len(), 2, "{problems:?}");
+            assert!(problems[0].contains("State splits of operator bids") && problems[0].contains("path STRING"), "{problems:?}");
+            assert!(problems[1].contains("State count of operator totals") && problems[1].contains("BIGINT"), "{problems:?}");
+        }
+    }
+
+    #[test]
+    fn max_parallelism_is_the_savepoints_and_may_not_be_set_to_another_value() {
+        let mut job = job(vec![descriptor("count", "BIGINT")], None);
+        assert!(plan(&job, Some(128), false).problems.is_empty());
+        let problems = plan(&job, Some(256), false).problems;
+        assert_eq!(problems.len(), 1, "operators without keyed state do not mind: {problems:?}");
+        let expected = "Max parallelism mismatch between checkpoint/savepoint state and new program. Cannot map operator totals with max \
+                        parallelism 128 to new program with max parallelism 256.";
+        assert!(problems[0].contains(expected), "{problems:?}");
+        job[1].parallelism = Parallelism::new(129).unwrap();
+        let problems = plan(&job, None, false).problems;
+        assert!(problems[0].contains("The maximum parallelism (128) of the restored state is lower than the configured parallelism (129)"));
+    }
+}

@@ -28,3 +28,26 @@ pub const fn is_discarded(retention: Retention, ending: Ending, kind: SnapshotKi
         (Retention::RetainOnCancellation, Ending::Canceled | Ending::Failed | Ending::Suspended) => false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn checkpoints_stay_or_go_as_flinks_table_says() {
+        use Ending::{Canceled, Failed, Finished, Suspended};
+        let endings = [Finished, Canceled, Failed, Suspended];
+        let table = [
+            (Retention::NoExternalized, [true, true, true, true]),
+            (Retention::DeleteOnCancellation, [true, true, false, true]),
+            (Retention::RetainOnCancellation, [true, false, false, false]),
+        ];
+        for (retention, expected) in table {
+            let found = endings.map(|ending| is_discarded(retention, ending, SnapshotKind::Checkpoint));
+            assert_eq!(found, expected, "{retention:?}");
+            for kind in [SnapshotKind::Savepoint, SnapshotKind::Stop, SnapshotKind::Drain] {
+                assert!(endings.iter().all(|ending| !is_discarded(retention, *ending, kind)));
+            }
+        }
+    }
+}

@@ -3,7 +3,7 @@
 use super::error::CheckpointError;
 use super::layout::{METADATA, keyed_file, operator_file};
 use super::manifest::{FORMAT_VERSION, FileEntry, KeyedStateEntry, Manifest, ManifestHeader, OperatorEntry, OperatorStateEntry};
-use super::parquet_file::{FileSink, FileSum, FileWriter, MemoryFile, WriteError};
+use super::parquet_file::{FileSink, FileSum, FileWriter, WriteError};
 use crate::state::{KeyedSnapshot, StateDescriptor, StateError, StateSnapshot};
 use crate::storage::Storage;
 use crate::types::{ByteSize, CheckpointId, OperatorUid, Schema, limits};
@@ -11,6 +11,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -63,11 +64,17 @@ pub struct WrittenSubtask {
 }
 
 /// A file that was written and synced (or kept in memory).
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct WrittenFile {
     /// Path, rows, length and checksum.
     pub entry: FileEntry,
     content: Option<Bytes>,
+}
+
+impl fmt::Debug for WrittenFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WrittenFile").field("entry", &self.entry).finish_non_exhaustive()
+    }
 }
 
 impl WrittenSubtask {
@@ -135,9 +142,12 @@ fn write_file(
             Ok(Some(WrittenFile { entry: entry(path, sum), content: None }))
         }
         SnapshotTarget::Memory => {
-            let file = MemoryFile { bytes: Vec::new(), limit: limits::JOBMANAGER_STATE };
-            let (file, sum) = fill(file, state, schema, batches)?;
-            Ok(Some(WrittenFile { entry: entry(path, sum), content: Some(file.bytes.into()) }))
+            let (content, sum) = fill(Vec::new(), state, schema, batches)?;
+            let (size, limit) = (sum.bytes, limits::JOBMANAGER_STATE);
+            if size > limit {
+                return Err(CheckpointError::TooLargeForMemory { state: state.to_owned(), size, limit });
+            }
+            Ok(Some(WrittenFile { entry: entry(path, sum), content: Some(content.into()) }))
         }
     }
 }
@@ -153,10 +163,6 @@ fn fill<F: FileSink>(
     batches: impl Iterator<Item = Result<RecordBatch, StateError>>,
 ) -> Result<(F, FileSum), CheckpointError> {
     let failed = |error: WriteError| match error {
-        WriteError::Io(e) if e.kind() == std::io::ErrorKind::FileTooLarge => {
-            let limit = limits::JOBMANAGER_STATE;
-            CheckpointError::TooLargeForMemory { state: state.to_owned(), size: limit, limit }
-        }
         WriteError::Io(source) => CheckpointError::Io { context: format!("writing state {state}"), source },
         WriteError::Rows(message) => CheckpointError::Rows { state: state.to_owned(), message },
     };
@@ -176,10 +182,19 @@ pub struct CompletedCheckpoint {
 }
 
 /// Where the files of a complete checkpoint are.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(super) enum Place {
     Directory { storage: Arc<dyn Storage>, dir: PathBuf },
     Memory(Arc<BTreeMap<String, Bytes>>),
+}
+
+impl fmt::Debug for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Directory { dir, .. } => f.debug_tuple("Directory").field(dir).finish(),
+            Self::Memory(files) => f.debug_tuple("Memory").field(&files.keys()).finish(),
+        }
+    }
 }
 
 impl CompletedCheckpoint {

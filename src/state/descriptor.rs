@@ -1,6 +1,6 @@
 //! What a state is called, what it holds, and the columns under which it is stored.
 
-use crate::types::{Column, LogicalType, Schema, TypeKind};
+use crate::types::{Column, LogicalType, Schema, TypeKind, format_duration, parse_duration};
 use std::time::Duration;
 
 /// The kinds of keyed state: Flink's five, and the group table of SQL aggregates.
@@ -24,10 +24,24 @@ pub enum StateKind {
 }
 
 /// How long an entry lives after it was last written (Flink: `StateTtlConfig`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+/// Written as `"1 h"`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct StateTtl {
     /// An entry is expired when its last access plus this is at or before now.
     pub ttl: Duration,
+}
+
+impl serde::Serialize for StateTtl {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&format_duration(self.ttl))
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for StateTtl {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        parse_duration(&text).map(|ttl| Self { ttl }).map_err(serde::de::Error::custom)
+    }
 }
 
 /// A state: its name within the operator, its kind, its key and value columns.
