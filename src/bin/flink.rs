@@ -1,1 +1,7 @@
-fn main() {}
+//! The process: arguments in, exit code out.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    flink::cli::main()
+}

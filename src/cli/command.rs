@@ -229,7 +229,8 @@ fn run_task(run: RunArgs, local: bool) -> Result<RunTask, UsageError> {
     match run.claim_mode.as_deref().map(str::to_ascii_lowercase).as_deref() {
         None | Some("no_claim") => {}
         Some(mode @ ("claim" | "legacy")) => {
-            let message = format!("claim mode {mode} is not there in this version: a job never takes over the savepoint that it starts from");
+            let message =
+                format!("claim mode {mode} is not there in this version: a job never takes over the savepoint that it starts from");
             return Err(UsageError::new(message, "leave it out, or use no_claim; `flink savepoint -d PATH` disposes of a savepoint"));
         }
         Some(mode) => return Err(UsageError::new(format!("\"{mode}\" is no claim mode"), "use no_claim")),
@@ -388,11 +389,7 @@ mod tests {
         assert_eq!(task("savepoint -d /s"), Task::Dispose { path: "/s".to_owned() });
         assert_eq!(
             task("savepoint -detached J /dir"),
-            Task::Savepoint {
-                job: "J".to_owned(),
-                directory: Some("/dir".to_owned()),
-                how: SavepointHow { detached: true, ..CANONICAL }
-            }
+            Task::Savepoint { job: "J".to_owned(), directory: Some("/dir".to_owned()), how: SavepointHow { detached: true, ..CANONICAL } }
         );
     }
 

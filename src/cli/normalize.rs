@@ -6,8 +6,7 @@ use clap::CommandFactory;
 use std::ffi::OsString;
 
 /// Flink's short options of more than one letter.
-const LONG_SHORT: &[(&str, &str)] =
-    &[("cm", "claimMode"), ("rm", "restoreMode"), ("sae", "shutdownOnAttachedExit"), ("dcp", "detached")];
+const LONG_SHORT: &[(&str, &str)] = &[("cm", "claimMode"), ("rm", "restoreMode"), ("sae", "shutdownOnAttachedExit"), ("dcp", "detached")];
 
 /// All words as clap reads them. `words` starts with the program's name.
 pub fn normalize(words: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
@@ -89,11 +88,7 @@ mod tests {
 
     #[test]
     fn flags_stand_before_and_after_what_they_belong_to() {
-        for line in [
-            "flink -m h:1 stop -p /s -d J",
-            "flink stop J -d -p /s -m h:1",
-            "flink stop -d -p /s J -m h:1",
-        ] {
+        for line in ["flink -m h:1 stop -p /s -d J", "flink stop J -d -p /s -m h:1", "flink stop -d -p /s J -m h:1"] {
             let args = Args::try_parse_from(normalize(line.split_whitespace().map(OsString::from))).unwrap();
             assert_eq!(args.common.jobmanager.as_deref(), Some("h:1"), "{line}");
             let super::super::args::Action::Stop(stop) = args.action else { panic!("{line}") };

@@ -3,7 +3,6 @@
 
 pub mod answers;
 pub mod client;
-pub mod disposal;
 mod operations;
 pub mod recorder;
 pub mod registry;

@@ -280,12 +280,14 @@ impl Registry {
         found(self.all().into_iter().filter(|r| r.name == reference).collect())
     }
 
-    /// The newest complete checkpoint or savepoint of any job with this name that is still there.
-    pub fn latest(&self, name: &str) -> Option<RestorePoint> {
-        let mut points: Vec<RestorePoint> =
-            self.all().into_iter().filter(|r| r.name == name).flat_map(|r| [r.latest, r.latest_savepoint]).flatten().collect();
-        points.sort_by_key(|p| (p.at, p.id));
-        points.into_iter().rev().find(|p| self.storage.entry(&p.path.join("_metadata")).is_ok_and(|e| e.is_some()))
+    /// The directories below which jobs of this name have left checkpoints and savepoints.
+    pub fn restore_directories(&self, name: &str) -> Vec<PathBuf> {
+        let of_name = self.all().into_iter().filter(|r| r.name == name);
+        let paths = of_name.flat_map(|r| [r.latest, r.latest_savepoint]).flatten();
+        let mut parents: Vec<PathBuf> = paths.filter_map(|p| p.path.parent().map(Path::to_owned)).collect();
+        parents.sort_unstable();
+        parents.dedup();
+        parents
     }
 }
 
@@ -401,22 +403,16 @@ mod tests {
     }
 
     #[test]
-    fn the_latest_restore_point_is_the_newest_that_is_still_there() {
+    fn the_directories_to_restore_from_are_those_of_the_same_name() {
         let dir = tempfile::tempdir().unwrap();
         let registry = registry(dir.path());
         let point =
-            |name: &str, at| RestorePoint { id: CheckpointId::new(1), path: dir.path().join(name), at: WallTime(at), is_savepoint: false };
-        registry.write(&JobRecord { latest: Some(point("a", 10)), ..record(A, "etl", JobStatus::Finished) }).unwrap();
-        registry.write(&JobRecord { latest: Some(point("b", 20)), ..record(B, "etl", JobStatus::Canceled) }).unwrap();
-        assert_eq!(registry.latest("etl"), None);
-        for name in ["a", "b"] {
-            fs::create_dir_all(dir.path().join(name)).unwrap();
-            fs::write(dir.path().join(name).join("_metadata"), "{}").unwrap();
-        }
-        assert_eq!(registry.latest("etl"), Some(point("b", 20)));
-        fs::remove_dir_all(dir.path().join("b")).unwrap();
-        assert_eq!(registry.latest("etl"), Some(point("a", 10)));
-        assert_eq!(registry.latest("other"), None);
+            |path: &str| Some(RestorePoint { id: CheckpointId::new(1), path: PathBuf::from(path), at: WallTime(1), is_savepoint: false });
+        let etl =
+            JobRecord { latest: point("/c/chk-1"), latest_savepoint: point("/s/savepoint-1"), ..record(A, "etl", JobStatus::Finished) };
+        registry.write(&etl).unwrap();
+        registry.write(&JobRecord { latest: point("/d/chk-1"), ..record(B, "other", JobStatus::Finished) }).unwrap();
+        assert_eq!(registry.restore_directories("etl"), [PathBuf::from("/c"), PathBuf::from("/s")]);
     }
 
     #[test]

@@ -2,7 +2,6 @@
 //! touches rows, so a busy job always answers.
 
 use super::answers::{Answers, location};
-use super::disposal;
 use super::operations::{OperationKind, OperationResult, Operations};
 use super::routes::{JobRoute, Refusal, Route, route};
 use super::socket::{ControlSocket, may_command};
@@ -10,6 +9,7 @@ use super::types::{
     CheckpointOperation, CheckpointRequest, CheckpointType, DisposalRequest, Empty, Errors, FailureCause, MetricValue, Polled,
     SavepointOperation, SavepointTrigger, StopTrigger, Triggered,
 };
+use crate::checkpoint::{dispose_savepoint, path_of_text};
 use crate::runtime::{CheckpointReply, JobCommand, JobHandle, JobStatus, SavepointRequest, StopRequest};
 use crate::storage::Storage;
 use crate::types::limits::{CONTROL_CONNECTIONS, REQUEST_BODY};
@@ -234,12 +234,15 @@ impl Service {
     }
 
     fn dispose(&self, body: DisposalRequest) -> Answer {
-        let path = directory_of(Some(body.savepoint_path))?.ok_or_else(|| Refusal::bad_request("savepoint-path is empty."))?;
+        if directory_of(Some(body.savepoint_path.clone()))?.is_none() {
+            return Err(Refusal::bad_request("savepoint-path is empty."));
+        }
         let trigger = TriggerId::from_u128(rand::random());
         self.operations.open(trigger, OperationKind::Disposal)?;
         let (storage, operations) = (Arc::clone(&self.storage), self.operations.clone());
         tokio::task::spawn_blocking(move || {
-            operations.close(trigger, disposal::dispose(storage.as_ref(), &path).map(|()| None).map_err(|e| e.to_string()));
+            let disposed = dispose_savepoint(storage.as_ref(), &body.savepoint_path);
+            operations.close(trigger, disposed.map(|()| None).map_err(|e| e.to_string()));
         });
         ok(&Triggered { request_id: trigger.to_string() })
     }
@@ -318,7 +321,7 @@ fn directory_of(text: Option<String>) -> Result<Option<PathBuf>, Refusal> {
     let Some(text) = text.filter(|t| !t.is_empty()) else {
         return Ok(None);
     };
-    let path = disposal::local_path(&text).map_err(|e| Refusal::bad_request(e.to_string()))?;
+    let path = path_of_text(&text).map_err(|e| Refusal::bad_request(e.to_string()))?;
     if !path.is_absolute() {
         return Err(Refusal::bad_request(format!("{text} is not an absolute path.")));
     }
@@ -431,7 +434,7 @@ mod tests {
         let served = served();
         let request = served.client.trigger_savepoint(JOB, &SavepointTrigger::default()).await.unwrap();
         let location = served.client.savepoint_result(JOB, &request).await.unwrap();
-        let path = disposal::local_path(&location).unwrap();
+        let path = path_of_text(&location).unwrap();
         assert!(location.starts_with("file:/") && path.join("_metadata").exists(), "{location}");
         served.client.dispose(&location).await.unwrap();
         assert!(!path.exists());
@@ -450,7 +453,7 @@ mod tests {
         let served = served();
         let request = served.client.trigger_stop(JOB, &StopTrigger::default()).await.unwrap();
         let location = served.client.savepoint_result(JOB, &request).await.unwrap();
-        assert!(disposal::local_path(&location).unwrap().starts_with(served.dir.path()), "{location}");
+        assert!(path_of_text(&location).unwrap().starts_with(served.dir.path()), "{location}");
         served.server.await.unwrap().unwrap();
         assert!(!served.path.exists(), "the socket goes with the server");
         assert!(matches!(served.client.jobs().await, Err(ClientError::Unreachable { .. })));

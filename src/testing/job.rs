@@ -1,8 +1,10 @@
 //! A job without a graph: answers commands as a real one does, so that the control plane can be tested alone.
 
+use crate::checkpoint::{JobEntry, METADATA, Manifest, SnapshotKind};
 use crate::metrics::OperatorMetrics;
 use crate::runtime::{CheckpointReply, CheckpointView, CheckpointsView, JobCommand, JobHandle, JobStatus, JobView, VertexView};
-use crate::types::{CheckpointId, JobId, WallTime};
+use crate::types::{CheckpointId, JobId, MaxParallelism, Parallelism, WallTime};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use tokio::sync::mpsc;
 
@@ -79,7 +81,7 @@ impl FakeJob {
         let path = directory.join(format!("savepoint-{:.6}-{:012x}", self.handle.id.to_string(), id.number()));
         if is_savepoint {
             std::fs::create_dir_all(&path).map_err(|e| format!("Failed to create savepoint directory at {}: {e}", directory.display()))?;
-            std::fs::write(path.join("_metadata"), "{\"operators\": []}").map_err(|e| e.to_string())?;
+            std::fs::write(path.join(METADATA), self.manifest(id)?).map_err(|e| e.to_string())?;
         }
         self.next = id.next();
         let now = WallTime(1_795_352_001_254);
@@ -103,6 +105,21 @@ impl FakeJob {
             v.checkpoints.latest_completed = Some(view);
         });
         Ok(CheckpointReply { id, path: Some(path) })
+    }
+
+    /// The `_metadata` of a job without state.
+    fn manifest(&self, checkpoint_id: CheckpointId) -> Result<Vec<u8>, String> {
+        let manifest = Manifest {
+            format_version: 1,
+            kind: SnapshotKind::Savepoint,
+            job: JobEntry { name: self.handle.view().name, id: self.handle.id },
+            checkpoint_id,
+            time: WallTime(1_795_352_001_284),
+            max_parallelism: MaxParallelism::default_for(Parallelism::ONE),
+            options: BTreeMap::new(),
+            operators: Vec::new(),
+        };
+        manifest.to_json()
     }
 
     /// Answers commands until one of them ends the job.

@@ -1,0 +1,55 @@
+//! What the process finds around itself, as a value: so that a test can put a command anywhere.
+
+use super::output::CliError;
+use crate::error::ExitStatus;
+use crate::rest::registry::{Places, Registry};
+use crate::storage::LocalStorage;
+use std::collections::BTreeMap;
+use std::io::IsTerminal;
+use std::path::PathBuf;
+
+/// Environment, working directory, terminal.
+#[derive(Debug, Clone, Default)]
+pub struct Surroundings {
+    /// The environment; what is no UTF-8 is left out.
+    pub variables: BTreeMap<String, String>,
+    /// Where relative paths start.
+    pub working_dir: PathBuf,
+    /// True if standard error is a terminal.
+    pub err_is_terminal: bool,
+    /// This program.
+    pub program: Option<PathBuf>,
+    /// The command line as it was written, without the program's name.
+    pub words: Vec<std::ffi::OsString>,
+}
+
+impl Surroundings {
+    /// Those of this process.
+    pub fn of_process() -> Self {
+        Self {
+            variables: std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))).collect(),
+            working_dir: std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/")),
+            err_is_terminal: std::io::stderr().is_terminal(),
+            program: std::env::current_exe().ok(),
+            words: std::env::args_os().skip(1).collect(),
+        }
+    }
+
+    /// A variable of the environment.
+    pub fn variable(&self, name: &str) -> Option<String> {
+        self.variables.get(name).cloned()
+    }
+
+    /// The records of this user's jobs.
+    pub fn registry(&self) -> Result<Registry, CliError> {
+        let places = Places::from_environment(|name| self.variable(name), &self.working_dir).ok_or_else(|| {
+            CliError::new(
+                ExitStatus::Failed,
+                "where jobs are recorded is not known",
+                "neither FLINK_STATE_DIR nor XDG_STATE_HOME nor HOME is set",
+            )
+            .next("set FLINK_STATE_DIR to a directory of your own")
+        })?;
+        Ok(Registry::new(places, LocalStorage::shared()))
+    }
+}
