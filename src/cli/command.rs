@@ -20,6 +20,7 @@ pub struct Command {
 
 /// How a command reports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "four flags of the command line that are independent of each other")]
 pub struct Style {
     /// One JSON document instead of Flink's texts.
     pub json: bool,

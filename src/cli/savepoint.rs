@@ -66,16 +66,13 @@ pub(super) fn dispose(command: &Command, surroundings: &Surroundings, path: &str
     let asked = format!("could not dispose of savepoint {path}");
     output.line(format!("Disposing savepoint '{path}'."));
     output.line("Waiting for response...");
-    match &command.cluster {
-        Some(endpoint) => {
-            let result = block_on(Client::new(endpoint.clone()).dispose(path))?;
-            result.map_err(|e| CliError::client(&asked, &e, ExitStatus::SavepointFailed))?;
-        }
-        None => {
-            let absolute = path_of_text(path).map(|p| surroundings.working_dir.join(p));
-            let disposed = absolute.and_then(|p| dispose_savepoint(&LocalStorage, &p.display().to_string()));
-            disposed.map_err(|e: RestoreError| CliError::new(ExitStatus::SavepointFailed, &asked, e.to_string()).caused_by(&e))?;
-        }
+    if let Some(endpoint) = &command.cluster {
+        let result = block_on(Client::new(endpoint.clone()).dispose(path))?;
+        result.map_err(|e| CliError::client(&asked, &e, ExitStatus::SavepointFailed))?;
+    } else {
+        let absolute = path_of_text(path).map(|p| surroundings.working_dir.join(p));
+        let disposed = absolute.and_then(|p| dispose_savepoint(&LocalStorage, &p.display().to_string()));
+        disposed.map_err(|e: RestoreError| CliError::new(ExitStatus::SavepointFailed, &asked, e.to_string()).caused_by(&e))?;
     }
     output.line(format!("Savepoint '{path}' disposed."));
     output.result("", &json!({ "disposed": path }));
