@@ -35,6 +35,25 @@ pub struct Configuration {
     pub automatic_mode: bool,
     /// `table.exec.mini-batch.enabled`
     pub mini_batch: bool,
+    /// Whether `restart-strategy.type` was set.
+    named_restart: bool,
+}
+
+impl Configuration {
+    /// Decides AUTOMATIC: BATCH if all sources are `bounded`. Without checkpoints, as in BATCH, there is no restart unless a
+    /// strategy was named.
+    pub fn decide_mode(&mut self, bounded: bool) {
+        let settings = &mut self.settings;
+        if self.automatic_mode && bounded {
+            settings.mode = RuntimeMode::Batch;
+        }
+        if settings.mode == RuntimeMode::Batch {
+            settings.checkpointing.interval = None;
+        }
+        if settings.checkpointing.interval.is_none() && !self.named_restart {
+            settings.restart = RestartSettings::None;
+        }
+    }
 }
 
 /// The longest wait for a batch to fill: practically for ever.
@@ -62,14 +81,15 @@ pub fn read(entries: &[Entry], defaults: &Defaults, problems: &mut Vec<Problem>)
         mode,
         buffer_timeout: reader.buffer_timeout(),
         auto_watermark_interval: reader.duration("pipeline.auto-watermark-interval"),
-        restart: reader.restart(checkpointing.interval.is_some() && mode == RuntimeMode::Streaming),
+        restart: reader.restart(checkpointing.interval.is_some()),
         checkpointing,
         directory: defaults.directory.clone(),
         options: Vec::new(),
     };
     let mini_batch = reader.bool("table.exec.mini-batch.enabled");
     let settings = JobSettings { options: effective(entries, &settings), ..settings };
-    Configuration { settings, automatic_mode, mini_batch }
+    let named_restart = deciding(entries, "restart-strategy.type").is_some();
+    Configuration { settings, automatic_mode, mini_batch, named_restart }
 }
 
 fn check_keys(entries: &[Entry], problems: &mut Vec<Problem>) {
@@ -450,15 +470,16 @@ mod tests {
     fn load(file: &str, flags: &[&str]) -> (Configuration, Vec<Problem>) {
         let mut problems = Vec::new();
         let environment = |name: &str| (name == "SECRET").then(|| "hunter2".to_owned());
-        let mut spec = Spec::parse(file, &environment, &mut problems);
+        let mut spec = Spec::parse(file, &environment, &mut problems).unwrap();
         spec.apply(&flags.iter().map(|flag| format!("-D {flag}")).collect::<Vec<_>>(), &mut problems);
         let configuration = read(&spec.options, &defaults(), &mut problems);
         (configuration, problems)
     }
 
     fn settings(file: &str) -> JobSettings {
-        let (configuration, problems) = load(file, &[]);
+        let (mut configuration, problems) = load(file, &[]);
         assert_eq!(problems, [], "{file}");
+        configuration.decide_mode(true);
         configuration.settings
     }
 
@@ -512,6 +533,7 @@ mod tests {
         assert_eq!(settings("execution.checkpointing.interval = 0").restart, RestartSettings::None);
         assert_eq!(settings("execution.runtime-mode = \"batch\"").restart, RestartSettings::None);
         assert_eq!(settings("restart-strategy = \"off\"").restart, RestartSettings::None);
+        assert_eq!(settings("execution.runtime-mode = \"AUTOMATIC\"").mode, RuntimeMode::Batch);
         let rate = settings("execution.checkpointing.interval = 0\nrestart-strategy.type = \"failure-rate\"").restart;
         assert!(matches!(rate, RestartSettings::FailureRate { max_failures: 1, .. }));
     }

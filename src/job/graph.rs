@@ -24,6 +24,32 @@ pub struct JobGraph {
     pub settings: JobSettings,
 }
 
+impl JobGraph {
+    /// The node before this one in its chain: the sender of its only input, if that is a forward edge and both have the same
+    /// parallelism. `None` for the head of a chain.
+    pub fn chained_behind(&self, node: NodeIndex) -> Option<NodeIndex> {
+        let mut edges = self.edges.iter().filter(|edge| edge.to == node);
+        let (edge, None) = (edges.next()?, edges.next()) else { return None };
+        let same = self.nodes[edge.from.0].parallelism == self.nodes[node.0].parallelism;
+        (edge.exchange == Exchange::Forward && same).then_some(edge.from)
+    }
+
+    /// The head of this node's chain.
+    pub fn chain_head(&self, node: NodeIndex) -> NodeIndex {
+        let mut head = node;
+        // Edges lead from lower to higher indices, so this ends.
+        while let Some(before) = self.chained_behind(head) {
+            head = before;
+        }
+        head
+    }
+
+    /// The id of the vertex whose chain has this head: 32 hex digits, stable while the head's uid is.
+    pub fn vertex_id(&self, head: NodeIndex) -> String {
+        format!("{:032x}", xxhash_rust::xxh3::xxh3_128(self.nodes[head.0].uid.as_str().as_bytes()))
+    }
+}
+
 /// One logical operator.
 #[derive(Debug, Clone)]
 pub struct Node {

@@ -1,10 +1,104 @@
 //! job.toml → Spec (what was written) → Plan (what it means) → Graph (what runs). Text in, values out.
+//!
+//! [`load`] is the way in. It reads no file, no environment and no clock: all of that is in its [`LoadContext`].
 
+mod build;
+mod computed;
 pub mod configuration;
 pub mod ddl;
+pub mod explain;
 pub mod graph;
 pub mod options;
+mod plan;
 pub mod problem;
 pub mod settings;
 pub mod spec;
+mod table_names;
+mod tables;
+#[cfg(test)]
+mod tests;
 pub mod text;
+
+pub use explain::{ExplainFormat, explain};
+pub use problem::{Problem, Problems};
+
+use crate::types::Parallelism;
+use configuration::Defaults;
+use graph::JobGraph;
+use problem::{Severity, Texts};
+use spec::{Environment, FLAG, Spec};
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+/// What a job file depends on beside its text.
+pub struct LoadContext<'a> {
+    /// The file's name as messages show it: as it was given on the command line.
+    pub file_name: &'a str,
+    /// The file's directory, absolute: relative paths start there.
+    pub directory: &'a Path,
+    /// `key=value` of each `-D`, in their order.
+    pub overrides: &'a [String],
+    /// Values of `${NAME}`.
+    pub environment: Environment<'a>,
+    /// The machine's cores: `parallelism.default` without that option.
+    pub cores: Parallelism,
+    /// Where checkpoints go without `execution.checkpointing.dir`.
+    pub checkpoint_dir: PathBuf,
+    /// Where savepoints go without `execution.checkpointing.savepoint-dir`.
+    pub savepoint_dir: PathBuf,
+}
+
+impl fmt::Debug for LoadContext<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { file_name, directory, overrides, environment: _, cores, checkpoint_dir, savepoint_dir } = self;
+        f.debug_struct("LoadContext")
+            .field("file_name", file_name)
+            .field("directory", directory)
+            .field("overrides", overrides)
+            .field("cores", cores)
+            .field("checkpoint_dir", checkpoint_dir)
+            .field("savepoint_dir", savepoint_dir)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A job file that is right.
+#[derive(Debug)]
+pub struct Loaded {
+    /// What runs.
+    pub graph: JobGraph,
+    /// What the user should know all the same; may be empty.
+    pub warnings: Problems,
+}
+
+/// Reads a job file. The error holds every problem that was found, warnings included.
+pub fn load(text: &str, context: &LoadContext<'_>) -> Result<Loaded, Problems> {
+    let mut problems = Vec::new();
+    let flags: Vec<String> = context.overrides.iter().map(|flag| format!("{FLAG}{flag}")).collect();
+    let spec = Spec::parse(text, context.environment, &mut problems);
+    let graph = spec.map(|mut spec| {
+        spec.apply(&flags, &mut problems);
+        graph_of(&spec, context, &mut problems)
+    });
+    let texts = Texts { file_name: context.file_name.to_owned(), file: text.to_owned(), flags };
+    let wrong = problems.iter().any(|problem| problem.severity == Severity::Error);
+    let problems = Problems::new(texts, problems);
+    match graph {
+        Some(graph) if !wrong => Ok(Loaded { graph, warnings: problems }),
+        _ => Err(problems),
+    }
+}
+
+fn graph_of(spec: &Spec, context: &LoadContext<'_>, problems: &mut Vec<Problem>) -> JobGraph {
+    let stem = Path::new(context.file_name).file_stem().map_or_else(|| "job".to_owned(), |stem| stem.to_string_lossy().into_owned());
+    let defaults = Defaults {
+        name: stem,
+        parallelism: context.cores,
+        checkpoint_dir: context.checkpoint_dir.clone(),
+        savepoint_dir: context.savepoint_dir.clone(),
+        directory: context.directory.to_owned(),
+    };
+    let mut configuration = configuration::read(&spec.options, &defaults, problems);
+    let plan = plan::plan(spec, &mut configuration, problems);
+    build::build(&plan, &configuration.settings, problems)
+}

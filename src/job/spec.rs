@@ -59,22 +59,26 @@ const KINDS: [&str; 3] = ["sources", "transforms", "sinks"];
 pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 impl Spec {
-    /// Reads a job file. A file that is no TOML has one problem, others may have many; the Spec holds what could be read.
-    pub fn parse(file: &str, environment: Environment<'_>, problems: &mut Vec<Problem>) -> Self {
-        let mut spec = Self::default();
+    /// Reads a job file. `None`: it is no TOML or too large, and that is the only problem. Otherwise there may be many, and the Spec
+    /// holds what could be read.
+    pub fn parse(file: &str, environment: Environment<'_>, problems: &mut Vec<Problem>) -> Option<Self> {
         if file.len() as u64 > JOB_FILE.0 {
             problems.push(Problem::nowhere(format!("the file is larger than {JOB_FILE}")));
-            return spec;
+            return None;
         }
         match Document::parse(file) {
-            Ok(document) => spec.read_root(document.as_table(), &mut Reader { file, environment, problems }),
+            Ok(document) => {
+                let mut spec = Self::default();
+                spec.read_root(document.as_table(), &mut Reader { file, environment, problems });
+                Some(spec)
+            }
             Err(error) => {
                 let place = Place::file(error.span().unwrap_or(0..0));
                 let message = error.message().lines().collect::<Vec<_>>().join(", ");
                 problems.push(Problem::at(&place, format!("this is not TOML: {message}")));
+                None
             }
         }
-        spec
     }
 
     fn read_root(&mut self, root: &dyn TableLike, reader: &mut Reader<'_, '_>) {
@@ -252,7 +256,7 @@ mod tests {
 
     fn parse(file: &str, flags: &[&str]) -> (Spec, Vec<String>) {
         let mut problems = Vec::new();
-        let mut spec = Spec::parse(file, &|_| None, &mut problems);
+        let mut spec = Spec::parse(file, &|_| None, &mut problems).unwrap();
         let shown: Vec<String> = flags.iter().map(|flag| format!("{FLAG}{flag}")).collect();
         spec.apply(&shown, &mut problems);
         (spec, problems.into_iter().map(|problem| problem.message).collect())

@@ -1,0 +1,357 @@
+//! What the tables of a job mean together: names resolved, queries analyzed in the order in which they read one another, sinks checked
+//! against their inputs. All problems are collected; what depends on something wrong is passed over in silence.
+
+use super::configuration::Configuration;
+use super::ddl::ColumnKind;
+use super::problem::Problem;
+use super::settings::RuntimeMode;
+use super::spec::{Spec, TableSpec};
+use super::table_names::{order, tables_read};
+use super::tables::{SourceTable, option_problem, read_columns, required, sink_options, sql_problem, uid_of};
+use super::text::Text;
+use crate::connector::{self, Sink, SinkDeclaration, SinkInput};
+use crate::sql::{self, AnalyzedTransform, PlanOptions, TableDeclaration, TransformRequest};
+use crate::types::{ChangelogMode, Column, Parallelism, Schema};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// A job that is understood.
+#[derive(Debug)]
+pub(crate) struct Plan<'a> {
+    /// In the file's order.
+    pub(crate) sources: Vec<SourceTable<'a>>,
+    /// Each one behind those that it reads.
+    pub(crate) transforms: Vec<TransformTable<'a>>,
+    /// In the file's order.
+    pub(crate) sinks: Vec<SinkTable<'a>>,
+}
+
+/// A transform whose query is analyzed.
+#[derive(Debug)]
+pub(crate) struct TransformTable<'a> {
+    /// What was written.
+    pub(crate) spec: &'a TableSpec,
+    /// The query.
+    pub(crate) sql: &'a Text,
+    /// What it means.
+    pub(crate) analyzed: AnalyzedTransform,
+    /// Whether some reader needs the old rows of updates.
+    pub(crate) emit_update_before: bool,
+}
+
+/// A sink whose input fits it.
+#[derive(Debug)]
+pub(crate) struct SinkTable<'a> {
+    /// What was written.
+    pub(crate) spec: &'a TableSpec,
+    /// The table that it reads.
+    pub(crate) input: String,
+    /// The sink.
+    pub(crate) sink: Arc<dyn Sink>,
+    /// `sink.parallelism`
+    pub(crate) parallelism: Option<Parallelism>,
+}
+
+/// Understands the tables of `spec`. Decides `AUTOMATIC` runtime mode in `configuration`.
+pub(crate) fn plan<'a>(spec: &'a Spec, configuration: &mut Configuration, problems: &mut Vec<Problem>) -> Plan<'a> {
+    check_names(spec, problems);
+    check_usage(spec, problems);
+    let directory = configuration.settings.directory.clone();
+    let sources: Vec<SourceTable<'a>> = spec.sources.iter().filter_map(|source| SourceTable::read(source, &directory, problems)).collect();
+    decide_mode(spec, &sources, configuration, problems);
+    let mut tables: BTreeMap<String, TableDeclaration> =
+        sources.iter().map(|source| (source.spec.name.clone(), source.table.clone())).collect();
+    let options = PlanOptions { batch_mode: configuration.settings.mode == RuntimeMode::Batch, mini_batch: configuration.mini_batch };
+    let mut transforms = analyze_transforms(spec, options, &mut tables, problems);
+    let sinks: Vec<SinkTable<'a>> = {
+        let planner = SinkPlanner { spec, tables: &tables, directory: &directory };
+        spec.sinks.iter().filter_map(|sink| planner.read(sink, problems)).collect()
+    };
+    propagate_update_before(&mut transforms, &sinks);
+    Plan { sources, transforms, sinks }
+}
+
+/// Names of sources and transforms are tables of the same queries; uids must be unique where state is found by them.
+fn check_names(spec: &Spec, problems: &mut Vec<Problem>) {
+    for transform in &spec.transforms {
+        if spec.sources.iter().any(|source| source.name == transform.name) {
+            let message = format!("there is a source and a transform called \"{}\"", transform.name);
+            problems.push(Problem::at(&transform.name_place, message).help("queries could not tell them apart: rename one of them"));
+        }
+    }
+    let mut check = |tables: &mut dyn Iterator<Item = &TableSpec>| {
+        let mut seen: BTreeMap<&str, &str> = BTreeMap::new();
+        for table in tables {
+            let uid = uid_of(table);
+            let place = table.text("uid").map_or(&table.name_place, Text::place);
+            if uid.is_empty() || uid.starts_with('.') || uid.contains(|c: char| c == '/' || c == '\\' || c.is_control()) {
+                problems.push(Problem::at(place, "a uid must not be empty, start with a dot, or have / or \\ in it"));
+            }
+            if let Some(other) = seen.insert(uid, &table.name) {
+                let message =
+                    format!("\"{other}\" and \"{}\" have the same uid \"{uid}\": their state could not be told apart", table.name);
+                problems.push(Problem::at(place, message).help("give one of them another uid = \"…\""));
+            }
+        }
+    };
+    check(&mut spec.sources.iter().chain(&spec.sinks));
+    check(&mut spec.transforms.iter());
+}
+
+/// Sources that nothing reads, transforms that lead nowhere, jobs without a sink.
+fn check_usage(spec: &Spec, problems: &mut Vec<Problem>) {
+    let mut read: BTreeSet<String> = spec.sinks.iter().filter_map(|sink| sink.text("input")).map(|text| text.as_str().to_owned()).collect();
+    for transform in &spec.transforms {
+        let own = transform.text("sql").map(|sql| tables_read(sql.as_str())).unwrap_or_default();
+        read.extend(own.into_iter().filter(|name| *name != transform.name));
+        read.extend(transform.text("input").map(|text| text.as_str().to_owned()));
+    }
+    for source in spec.sources.iter().filter(|source| !read.contains(&source.name)) {
+        let message = format!("nothing reads the source \"{}\"", source.name);
+        problems.push(Problem::at(&source.name_place, message).help("remove it, or read it in a transform or a sink"));
+    }
+    for transform in spec.transforms.iter().filter(|transform| !read.contains(&transform.name)) {
+        let message = format!("nothing reads the transform \"{}\": it does not run", transform.name);
+        problems.push(Problem::at(&transform.name_place, message).help("read it in another transform or a sink").warning());
+    }
+    if spec.sinks.is_empty() {
+        problems.push(Problem::nowhere("the job has no sink").help("write [sinks.<name>] with input = \"<source or transform>\""));
+    }
+}
+
+fn decide_mode(spec: &Spec, sources: &[SourceTable<'_>], configuration: &mut Configuration, problems: &mut Vec<Problem>) {
+    let bounded = sources.len() == spec.sources.len() && sources.iter().all(|source| source.source.is_bounded());
+    configuration.decide_mode(bounded);
+    if configuration.settings.mode == RuntimeMode::Batch {
+        for source in sources.iter().filter(|source| !source.source.is_bounded()) {
+            let message =
+                format!("the source \"{}\" never ends, and execution.runtime-mode = BATCH needs sources that do", source.spec.name);
+            problems.push(Problem::at(&source.spec.name_place, message).help("use execution.runtime-mode = \"STREAMING\""));
+        }
+    }
+}
+
+/// The query of a transform; `None` if there is a problem.
+fn query<'a>(transform: &'a TableSpec, problems: &mut Vec<Problem>) -> Option<&'a Text> {
+    if let Some(entry) = ["script", "lua", "function"].iter().find_map(|key| transform.get(key)) {
+        let message = format!("\"{}\" is not available in this version: a transform is a SQL query", entry.key);
+        problems.push(Problem::at(&entry.key_place, message).help("write sql = \"SELECT …\""));
+        return None;
+    }
+    for entry in transform.entries.iter().filter(|entry| !matches!(entry.key.as_str(), "sql" | "uid")) {
+        let message = format!("unknown option \"{}\" of transform \"{}\"", entry.key, transform.name);
+        problems.push(Problem::at(&entry.key_place, message).nearest(&entry.key, ["sql", "uid"]));
+    }
+    required("transforms", transform, "sql", "write sql = \"SELECT …\"".to_owned(), problems)
+}
+
+fn analyze_transforms<'a>(
+    spec: &'a Spec,
+    options: PlanOptions,
+    tables: &mut BTreeMap<String, TableDeclaration>,
+    problems: &mut Vec<Problem>,
+) -> Vec<TransformTable<'a>> {
+    let queries: Vec<Option<&Text>> = spec.transforms.iter().map(|transform| query(transform, problems)).collect();
+    let named: Vec<BTreeSet<String>> = queries.iter().map(|text| text.map(|text| tables_read(text.as_str())).unwrap_or_default()).collect();
+    let position = |name: &String| spec.transforms.iter().position(|transform| transform.name == *name);
+    let reads: Vec<Vec<usize>> = named.iter().map(|names| names.iter().filter_map(position).collect()).collect();
+    let (order, cycles) = order(&reads);
+    for cycle in cycles {
+        let mut names: Vec<&str> = cycle.iter().map(|at| spec.transforms[*at].name.as_str()).collect();
+        names.extend(names.first().copied());
+        let message = if cycle.len() == 1 {
+            format!("the transform \"{}\" reads itself", names[0])
+        } else {
+            format!("transforms read one another in a cycle: {}", names.join(" → "))
+        };
+        problems.push(Problem::at(&spec.transforms[cycle[0]].name_place, message));
+    }
+    let mut analyzed = Vec::new();
+    for at in order {
+        let (transform, Some(sql)) = (&spec.transforms[at], queries[at]) else { continue };
+        // A table that is declared but not understood has its own problems: those of its readers would only repeat them.
+        let declared = |name: &String| spec.sources.iter().chain(&spec.transforms).any(|table| table.name == *name);
+        if named[at].iter().any(|name| declared(name) && !tables.contains_key(name)) {
+            continue;
+        }
+        let request = TransformRequest { name: &transform.name, sql: sql.as_str(), tables, options };
+        match sql::analyze(&request) {
+            Ok(result) => {
+                let table = TableDeclaration {
+                    schema: result.schema(),
+                    mode: result.mode(true),
+                    unique_key: result.unique_key(),
+                    time_attribute: result.time_attribute(),
+                };
+                tables.insert(transform.name.clone(), table);
+                analyzed.push(TransformTable { spec: transform, sql, analyzed: result, emit_update_before: false });
+            }
+            Err(error) => problems.push(sql_problem(sql, 0..sql.as_str().len(), &error)),
+        }
+    }
+    analyzed
+}
+
+/// From the sinks up: a transform emits the old rows of updates if one of its readers needs them.
+fn propagate_update_before(transforms: &mut [TransformTable<'_>], sinks: &[SinkTable<'_>]) {
+    for at in (0..transforms.len()).rev() {
+        let name = &transforms[at].spec.name;
+        let sink_needs = sinks.iter().any(|sink| sink.input == *name && sink.sink.input() == SinkInput::Any);
+        let transform_needs = transforms[at + 1..].iter().any(|reader| {
+            reader.analyzed.used_columns().contains_key(name) && reader.analyzed.needs_update_before(name, reader.emit_update_before)
+        });
+        transforms[at].emit_update_before = sink_needs || transform_needs;
+    }
+}
+
+struct SinkPlanner<'p> {
+    spec: &'p Spec,
+    tables: &'p BTreeMap<String, TableDeclaration>,
+    directory: &'p std::path::Path,
+}
+
+impl SinkPlanner<'_> {
+    fn read<'a>(&self, sink: &'a TableSpec, problems: &mut Vec<Problem>) -> Option<SinkTable<'a>> {
+        let before = problems.len();
+        let options = sink_options(sink, problems);
+        let input = self.input(sink, problems);
+        let declared = sink.text("schema").map(|text| (text, read_columns(text, problems)));
+        if problems.len() > before {
+            return None;
+        }
+        let ((connector, options), input) = options.zip(input)?;
+        let table = self.tables.get(input.as_str())?;
+        let (schema, primary_key) = match declared {
+            None => (table.schema.clone(), table.unique_key.clone().unwrap_or_default()),
+            Some((text, definition)) => {
+                let definition = definition?;
+                let physical = definition.columns.iter().filter_map(|column| match &column.kind {
+                    ColumnKind::Physical(data_type) => Some(Column { name: column.name.clone(), data_type: data_type.clone() }),
+                    ColumnKind::Computed(_) => None,
+                });
+                let schema = Schema::new(physical.collect());
+                check_schema(sink, text, &schema, input.as_str(), &table.schema, problems)?;
+                let key = definition.primary_key.iter().filter_map(|at| schema.index_of(&definition.columns[*at].name));
+                let key: Vec<usize> = key.collect();
+                (schema, if key.is_empty() { table.unique_key.clone().unwrap_or_default() } else { key })
+            }
+        };
+        let parallelism = options.get("sink.parallelism").and_then(|text| text.trim().parse().ok()).and_then(Parallelism::new);
+        let declaration =
+            SinkDeclaration { name: sink.name.clone(), connector, schema, primary_key, options, directory: self.directory.to_owned() };
+        match connector::build_sink(&declaration) {
+            Ok(built) => {
+                check_changes(sink, &declaration, built.as_ref(), input.as_str(), table, problems)?;
+                Some(SinkTable { spec: sink, input: input.as_str().to_owned(), sink: built, parallelism })
+            }
+            Err(error) => {
+                problems.push(option_problem(sink, &error));
+                None
+            }
+        }
+    }
+
+    fn input<'a>(&self, sink: &'a TableSpec, problems: &mut Vec<Problem>) -> Option<&'a Text> {
+        let names = || self.spec.sources.iter().chain(&self.spec.transforms).map(|table| table.name.as_str());
+        let input = required("sinks", sink, "input", "name the source or transform whose rows it takes".to_owned(), problems)?;
+        if !names().any(|name| name == input.as_str()) {
+            let message = input.mask(&format!("there is no source or transform called \"{}\"", input.as_str()));
+            problems.push(Problem::at(input.place(), message).nearest(input.as_str(), names()));
+            return None;
+        }
+        Some(input)
+    }
+}
+
+/// A sink's declared columns against those that arrive: by position, with equal types, as for Flink's INSERT INTO.
+fn check_schema(
+    sink: &TableSpec,
+    text: &Text,
+    declared: &Schema,
+    input: &str,
+    arriving: &Schema,
+    problems: &mut Vec<Problem>,
+) -> Option<()> {
+    let list = |schema: &Schema| {
+        let column = |column: &Column| format!("{} {}", column.name, column.data_type);
+        schema.columns.iter().map(column).collect::<Vec<_>>().join(", ")
+    };
+    if declared.columns.len() != arriving.columns.len() {
+        let (has, gets) = (declared.columns.len(), arriving.columns.len());
+        let message = format!("sink \"{}\" declares {has} columns, but \"{input}\" has {gets}", sink.name);
+        problems.push(Problem::at(text.place(), message).help(format!("the input's columns are {}", list(arriving))));
+        return None;
+    }
+    let mut fits = true;
+    for (position, (to, from)) in declared.columns.iter().zip(&arriving.columns).enumerate() {
+        if to.data_type.to_arrow() == from.data_type.to_arrow() {
+            continue;
+        }
+        fits = false;
+        let message = format!(
+            "column {} of sink \"{}\" is {} {}, but \"{input}\" has {} {} there",
+            position + 1,
+            sink.name,
+            to.name,
+            to.data_type,
+            from.name,
+            from.data_type
+        );
+        let moved = arriving.columns.iter().any(|other| other.name == to.name && other.data_type.to_arrow() == to.data_type.to_arrow());
+        let hint = if moved && to.name != from.name {
+            format!("columns are matched by position, as in Flink: select \"{}\" there", to.name)
+        } else {
+            let mut wanted = to.data_type.clone();
+            wanted.nullable = true;
+            format!("CAST({} AS {wanted}) in the query, or declare {} {}", from.name, to.name, from.data_type)
+        };
+        problems.push(Problem::at(text.place(), message).help(hint));
+    }
+    fits.then_some(())
+}
+
+/// Whether a sink can take what its input does to rows that it has emitted.
+fn check_changes(
+    sink: &TableSpec,
+    declaration: &SinkDeclaration,
+    built: &dyn Sink,
+    input: &str,
+    table: &TableDeclaration,
+    problems: &mut Vec<Problem>,
+) -> Option<()> {
+    if table.mode == ChangelogMode::AppendOnly {
+        return Some(());
+    }
+    let place = sink.text("input").map_or(&sink.name_place, Text::place);
+    let names = |schema: &Schema, key: &[usize]| {
+        let names: Vec<&str> = key.iter().filter_map(|at| schema.columns.get(*at)).map(|column| column.name.as_str()).collect();
+        names.join(", ")
+    };
+    match built.input() {
+        SinkInput::Any | SinkInput::AnyWithoutUpdateBefore => Some(()),
+        SinkInput::AppendOnly => {
+            let message = format!(
+                "sink \"{}\" ({}) takes new rows alone, but \"{input}\" updates and deletes rows that it has emitted",
+                sink.name,
+                built.describe()
+            );
+            let hint = "use a sink with a key (jdbc with a PRIMARY KEY), format = \"debezium-json\", or execution.runtime-mode = \"BATCH\"";
+            problems.push(Problem::at(place, message).help(hint));
+            None
+        }
+        SinkInput::Upsert(key) => {
+            let unique: BTreeSet<usize> = table.unique_key.iter().flatten().copied().collect();
+            if !unique.is_empty() && key.iter().copied().collect::<BTreeSet<_>>() == unique {
+                return Some(());
+            }
+            let key = names(&declaration.schema, &key);
+            let found = match &table.unique_key {
+                Some(unique) => format!("the key of \"{input}\" is ({})", names(&table.schema, unique)),
+                None => format!("\"{input}\" has no key"),
+            };
+            let message = format!("sink \"{}\" updates rows by the key ({key}), but {found}", sink.name);
+            problems.push(Problem::at(place, message).help("the key of the sink and that of its input must have the same columns"));
+            None
+        }
+    }
+}
