@@ -84,7 +84,6 @@ impl ConnectorError {
         use std::io::ErrorKind;
         match self {
             Self::Io { .. } if self.is_broken_pipe() => RetryHint::Never,
-            Self::Io { .. } => RetryHint::Backoff,
             // Neither a missing file nor a damaged one mends itself.
             Self::Io { source, .. } => match source.kind() {
                 ErrorKind::NotFound | ErrorKind::PermissionDenied | ErrorKind::InvalidData | ErrorKind::Unsupported => RetryHint::Never,
