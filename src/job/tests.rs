@@ -70,7 +70,11 @@ fn what_comes_from_the_environment_is_used_but_never_shown() {
     let loaded = right(&file);
     assert!(matches!(loaded.graph.nodes[0].kind, NodeKind::Source(_)));
     assert!(!format!("{:?}", loaded.graph.settings).contains("hunter2"));
-    for broken in ["connector = \"${SECRET}\"", "connector = \"print\"\nprint-identifer = \"${SECRET}\"", "connector = \"print\"\nsink.parallelism = \"${SECRET}\""] {
+    for broken in [
+        "connector = \"${SECRET}\"",
+        "connector = \"print\"\nprint-identifer = \"${SECRET}\"",
+        "connector = \"print\"\nsink.parallelism = \"${SECRET}\"",
+    ] {
         let problems = wrong(&COPY.replace("connector = \"print\"", broken));
         assert!(!problems.contains("hunter2"), "{problems}");
     }
