@@ -48,7 +48,7 @@ pub enum ConnectorError {
         /// The record, cut to a readable length.
         record: String,
         /// What is wrong with it.
-        source: FormatError,
+        source: Box<FormatError>,
     },
     /// A record that cannot be written.
     #[error("{0}")]

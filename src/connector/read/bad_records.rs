@@ -120,5 +120,5 @@ pub(in crate::connector) fn failure(location: String, record: BadRecord) -> Conn
     if shown.is_some() && record.raw.len() > SHOWN {
         text.push('…');
     }
-    ConnectorError::BadRecord { location, record: text, source: FormatError::BadRecord(record) }
+    ConnectorError::BadRecord { location, record: text, source: Box::new(FormatError::BadRecord(record)) }
 }

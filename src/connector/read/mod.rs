@@ -2,6 +2,8 @@
 
 mod bad_records;
 mod buffer;
+#[cfg(test)]
+pub(super) mod lines;
 
 pub(super) use bad_records::{BadRecordLog, Origin, failure};
 pub(super) use buffer::RecordBuffer;

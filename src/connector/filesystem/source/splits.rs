@@ -173,7 +173,7 @@ pub(super) fn to_batch<'a>(
             Arc::new(number(1)),
             Arc::new(number(2)),
             Arc::new(number(3)),
-            Arc::new(BooleanArray::from_iter(rows.iter().map(|(_, _, done)| Some(*done)))),
+            Arc::new(rows.iter().map(|(_, _, done)| Some(*done)).collect::<BooleanArray>()),
         ],
     );
     batch.map_err(|e| FormatError::from(e).into())

@@ -2,81 +2,15 @@
 
 use super::*;
 use crate::connector::SourceEvent;
-use crate::format::{BadRecord, BadRecords, Decoder, FormatError};
+use crate::connector::read::lines::{Lines, number_schema};
 use crate::storage::LocalStorage;
 use crate::types::{Batch, SystemClock};
 use arrow::array::{AsArray, Int64Array};
-use arrow::datatypes::{DataType, Field, Int64Type, Schema as ArrowSchema};
+use arrow::datatypes::Int64Type;
 use proptest::prelude::*;
 use std::io::Write;
 use std::path::Path;
 use std::task::{Context, Poll, Waker};
-
-#[derive(Debug)]
-struct Lines {
-    splittable: bool,
-}
-
-#[derive(Default)]
-struct LineDecoder(Vec<i64>);
-
-fn number_schema() -> SchemaRef {
-    Arc::new(ArrowSchema::new(vec![Field::new("n", DataType::Int64, false)]))
-}
-
-impl DecoderFactory for Lines {
-    fn decoder(&self) -> Box<dyn Decoder> {
-        Box::<LineDecoder>::default()
-    }
-
-    fn splittable(&self) -> bool {
-        self.splittable
-    }
-
-    fn changelog_mode(&self) -> ChangelogMode {
-        ChangelogMode::AppendOnly
-    }
-}
-
-impl Decoder for LineDecoder {
-    fn decode(&mut self, bytes: &[u8], last: bool, max_rows: usize, bad: &mut dyn BadRecords) -> Result<usize, FormatError> {
-        let mut at = 0;
-        while self.0.len() < max_rows && at < bytes.len() {
-            let rest = &bytes[at..];
-            let (line, next) = match rest.iter().position(|b| *b == b'\n') {
-                Some(end) => (&rest[..end], at + end + 1),
-                None if last => (rest, bytes.len()),
-                None => break,
-            };
-            let text = std::str::from_utf8(line).unwrap().trim_end_matches('\r');
-            match text.parse() {
-                Ok(n) => self.0.push(n),
-                Err(_) if text.is_empty() => {}
-                Err(_) => {
-                    bad.bad_record(BadRecord { offset: at, raw: line.to_vec(), column: Some("n".into()), reason: "no number".into() })?
-                }
-            }
-            at = next;
-        }
-        Ok(at)
-    }
-
-    fn rows(&self) -> usize {
-        self.0.len()
-    }
-
-    fn flush(&mut self) -> Result<Option<Batch>, FormatError> {
-        if self.0.is_empty() {
-            return Ok(None);
-        }
-        let values = Int64Array::from(std::mem::take(&mut self.0));
-        Ok(Some(Batch::append(RecordBatch::try_new(number_schema(), vec![Arc::new(values)])?)))
-    }
-
-    fn start_file(&mut self, _offset: u64) {
-        assert!(self.0.is_empty(), "rows must be flushed before the next file");
-    }
-}
 
 fn source(dir: &Path, path: &str, sizes: ReadSizes) -> FileSource {
     FileSource {
@@ -283,7 +217,7 @@ fn one_reader_returns_files_in_the_order_of_their_paths_and_ends() {
 
 #[test]
 fn packed_files_are_unpacked_and_gone_on_with_in_the_middle() {
-    let content: String = (0..5_000).map(|n| format!("{n}\n")).collect();
+    let content: String = (0..5_000).flat_map(|n| [n.to_string(), "\n".to_owned()]).collect();
     let packed = |name: &str| -> Vec<u8> {
         match name {
             "f.gz" => {
