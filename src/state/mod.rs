@@ -5,11 +5,21 @@
 //! files while processing goes on. Every state, whatever its kind and backend, leaves and enters as record batches with the
 //! columns of [`StateDescriptor::columns`].
 
+mod adapt;
 mod backend;
+mod compatibility;
 mod descriptor;
+mod groups;
+mod words;
 
-pub use backend::{KeyedSnapshot, KeyedState, RestoredState, StateSnapshot};
+pub use backend::{GroupsHandle, KeyedSnapshot, KeyedState, RestoredState, StateSnapshot};
+pub use compatibility::{Compatibility, compatibility};
 pub use descriptor::{StateDescriptor, StateKind, StateTtl};
+pub use groups::{
+    AccumulatorField, AccumulatorLayout, FieldSlot, GroupLayout, GroupRef, GroupTable, Multiset, MultisetKey, MultisetOrder, Storage,
+    ValidBit, canonical_key, group_descriptor,
+};
+pub use words::{WordKind, Words, double_of_ordered, nulls_at, ordered_of_double};
 
 use crate::error::RetryHint;
 

@@ -1,5 +1,7 @@
 //! What a grouped aggregation is to compute, how plans show it, and the state that it keeps.
 
+use super::group_aggregate::GroupAggregate;
+use super::plan::AggregatePlan;
 use crate::operator::{Operator, OperatorError, OperatorFactory, SubtaskPlace};
 use crate::state::StateDescriptor;
 use crate::types::{ChangelogMode, Column, Schema};
@@ -143,11 +145,14 @@ impl OperatorFactory for GroupAggregateFactory {
     }
 
     fn create(&self, _place: SubtaskPlace) -> Result<Box<dyn Operator>, OperatorError> {
-        Err(OperatorError::Invariant(format!("{} cannot run yet", self.describe())))
+        let plan = AggregatePlan::new(Arc::clone(&self.spec), Arc::clone(&self.schema))?;
+        Ok(Box::new(GroupAggregate::new(Arc::new(plan))))
     }
 
     fn states(&self) -> Vec<Arc<StateDescriptor>> {
-        Vec::new()
+        // A spec that cannot run has no state; `create` says why.
+        let plan = AggregatePlan::new(Arc::clone(&self.spec), Arc::clone(&self.schema));
+        plan.map(|plan| vec![Arc::new(plan.descriptor())]).unwrap_or_default()
     }
 }
 

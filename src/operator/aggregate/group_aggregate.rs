@@ -1,0 +1,273 @@
+//! The operator: rows in, a changelog of the groups' results out. Follows Flink's `GroupAggFunction` (one result a row) and
+//! `MiniBatchGroupAggFunction` (one a group and batch).
+
+use super::call::Call;
+use super::emit::{Action, Actions, Changelog, append_batch, count_rows, records_column};
+use super::kernel::{Pass, Results, Wanted};
+use super::plan::AggregatePlan;
+use crate::operator::{InputIndex, Operator, OperatorContext, OperatorError, Output};
+use crate::state::{GroupRef, GroupTable, GroupsHandle, canonical_key};
+use crate::types::{Batch, RowKind, RowKinds, hash_keys, key_group_of, limits};
+use arrow::array::{ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions, UInt32Array};
+use arrow::compute::kernels::cmp::distinct;
+use arrow::compute::{interleave, or, take};
+use std::sync::Arc;
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct GroupAggregate {
+    plan: Arc<AggregatePlan>,
+    opened: Option<Opened>,
+    hashes: Vec<u64>,
+    groups: Vec<GroupRef>,
+}
+
+/// What `open` made.
+#[derive(Debug)]
+struct Opened {
+    handle: GroupsHandle,
+    calls: Vec<Call>,
+    /// In batch mode: the groups in the order in which they came; some are gone, some stand twice.
+    order: Vec<GroupRef>,
+}
+
+impl GroupAggregate {
+    pub(super) fn new(plan: Arc<AggregatePlan>) -> Self {
+        Self { plan, opened: None, hashes: Vec::new(), groups: Vec::new() }
+    }
+}
+
+impl Operator for GroupAggregate {
+    fn open(&mut self, context: &mut OperatorContext<'_>) -> Result<(), OperatorError> {
+        let plan = &self.plan;
+        let handle = context.state.register_groups(super::plan::STATE, &plan.keys, plan.accumulators())?;
+        let table = context.state.groups(handle)?;
+        let calls = plan.bind(table.layout());
+        // Restored groups have lost their order of arrival; that of the table is at least always the same.
+        let order = if plan.spec.batch_mode { table.groups() } else { Vec::new() };
+        self.opened = Some(Opened { handle, calls, order });
+        Ok(())
+    }
+
+    fn process(
+        &mut self,
+        _input: InputIndex,
+        batch: Batch,
+        context: &mut OperatorContext<'_>,
+        out: &mut Output,
+    ) -> Result<(), OperatorError> {
+        let opened = self.opened.as_mut().ok_or_else(not_open)?;
+        let table = context.state.groups(opened.handle)?;
+        let keys: Vec<ArrayRef> = self.plan.spec.group_by.iter().map(|column| canonical_key(batch.column(*column))).collect();
+        hash_keys(&keys, batch.num_rows(), &mut self.hashes)?;
+        table.locate(&keys, &self.hashes, &mut self.groups)?;
+        let work = Work { plan: &self.plan, calls: &opened.calls, table, groups: &self.groups, keys: &keys, batch: &batch };
+        let actions = if self.plan.spec.batch_mode {
+            let actions = work.update_silently()?;
+            let first = actions.actions.iter().zip(&self.groups).filter(|(action, _)| **action == Action::First);
+            opened.order.extend(first.map(|(_, group)| *group));
+            actions
+        } else if self.plan.spec.mini_batch {
+            work.update_by_group(out)?
+        } else {
+            work.update_by_row(out)?
+        };
+        let table = context.state.groups(opened.handle)?;
+        release(table, &self.groups, &self.hashes, &actions);
+        Ok(())
+    }
+
+    fn end_of_input(&mut self, context: &mut OperatorContext<'_>, out: &mut Output) -> Result<(), OperatorError> {
+        if !self.plan.spec.batch_mode {
+            return Ok(());
+        }
+        let opened = self.opened.as_mut().ok_or_else(not_open)?;
+        let (own, max) = (context.state.key_groups(), context.state.max_parallelism());
+        let table = context.state.groups(opened.handle)?;
+        table.thaw();
+        if self.plan.spec.group_by.is_empty() && table.is_empty() {
+            // An aggregate over nothing, without GROUP BY, has one row all the same.
+            hash_keys(&[], 1, &mut self.hashes)?;
+            let here = self.hashes.iter().any(|hash| own.contains(key_group_of(*hash, max)));
+            if here {
+                table.locate(&[], &self.hashes, &mut self.groups)?;
+                emit_final(&self.plan, &opened.calls, table, &self.groups, out)?;
+            }
+            return Ok(());
+        }
+        let mut order = std::mem::take(&mut opened.order);
+        order.retain(|group| table.is_live(*group) && table.mark(*group));
+        table.unmark(&order);
+        for groups in order.chunks(limits::BATCH_ROWS) {
+            emit_final(&self.plan, &opened.calls, table, groups, out)?;
+        }
+        Ok(())
+    }
+}
+
+fn not_open() -> OperatorError {
+    OperatorError::Invariant("GroupAggregate was used before it was opened".to_owned())
+}
+
+fn emit_final(
+    plan: &AggregatePlan,
+    calls: &[Call],
+    table: &mut GroupTable,
+    groups: &[GroupRef],
+    out: &mut Output,
+) -> Result<(), OperatorError> {
+    let mut columns = table.keys(groups)?;
+    for call in calls {
+        columns.push(call.read(table, groups)?);
+    }
+    out.emit(append_batch(&plan.schema, columns, groups.len())?);
+    Ok(())
+}
+
+/// Deletes the groups that have no record left.
+fn release(table: &mut GroupTable, groups: &[GroupRef], hashes: &[u64], actions: &Actions) {
+    if actions.signs.is_none() {
+        return;
+    }
+    let records = table.layout().records();
+    for ((group, hash), action) in groups.iter().zip(hashes).zip(&actions.actions) {
+        let may_be_empty = matches!(action, Action::Delete | Action::Ignore);
+        if may_be_empty && table.row(*group)[records] == 0 {
+            table.release(*group, *hash);
+        }
+    }
+}
+
+/// One batch, its groups located.
+struct Work<'a> {
+    plan: &'a AggregatePlan,
+    calls: &'a [Call],
+    table: &'a mut GroupTable,
+    groups: &'a [GroupRef],
+    keys: &'a [ArrayRef],
+    batch: &'a Batch,
+}
+
+impl Work<'_> {
+    fn update_silently(self) -> Result<Actions, OperatorError> {
+        let actions = count_rows(self.table, self.groups, self.batch.kinds(), Wanted::Nothing);
+        for call in self.calls.iter().filter(|call| !call.is_record_count()) {
+            let pass = Pass { groups: self.groups, signs: actions.signs.as_deref(), wanted: Wanted::Nothing, changed: None };
+            call.update(self.table, self.batch, pass)?;
+        }
+        Ok(actions)
+    }
+
+    /// One result a row, in the order of the rows.
+    fn update_by_row(self, out: &mut Output) -> Result<Actions, OperatorError> {
+        let doubled = self.plan.spec.emit_update_before;
+        let wanted = if doubled { Wanted::OldAndNew } else { Wanted::New };
+        let counts = self.calls.iter().any(Call::is_record_count);
+        let counted = if counts { wanted } else { Wanted::Nothing };
+        let mut actions = count_rows(self.table, self.groups, self.batch.kinds(), counted);
+        let records = records_column(std::mem::replace(&mut actions.records, Results::with_capacity(0)));
+        // A COUNT(*) changes with every row: then there is nothing to look for.
+        let mut changed = (!counts).then(|| vec![false; self.groups.len()]);
+        let mut aggregates = Vec::with_capacity(self.calls.len());
+        for call in self.calls {
+            if call.is_record_count() {
+                aggregates.push(Arc::clone(&records));
+                continue;
+            }
+            let pass = Pass { groups: self.groups, signs: actions.signs.as_deref(), wanted, changed: changed.as_deref_mut() };
+            aggregates.push(call.update(self.table, self.batch, pass)?);
+        }
+        let (schema, keys) = (&self.plan.schema, self.keys);
+        let changelog = Changelog { schema, keys, aggregates, actions: &actions.actions, changed: changed.as_deref(), doubled };
+        out.emit(changelog.into_batch()?);
+        Ok(actions)
+    }
+
+    /// One result a group, in the order in which the batch names the groups.
+    fn update_by_group(self, out: &mut Output) -> Result<Actions, OperatorError> {
+        let (mut groups, mut first_rows) = (Vec::new(), Vec::new());
+        for (group, at) in self.groups.iter().zip(0_u32..) {
+            if self.table.mark(*group) {
+                groups.push(*group);
+                first_rows.push(at);
+            }
+        }
+        self.table.unmark(&groups);
+        let records = self.table.layout().records();
+        let existed: Vec<bool> = groups.iter().map(|group| self.table.row(*group)[records] != 0).collect();
+        let before = read_all(self.calls, self.table, &groups)?;
+        let keys = first_keys(self.keys, first_rows)?;
+        let (plan, calls) = (self.plan, self.calls);
+        let actions = count_rows(self.table, self.groups, self.batch.kinds(), Wanted::Nothing);
+        for call in calls.iter().filter(|call| !call.is_record_count()) {
+            let pass = Pass { groups: self.groups, signs: actions.signs.as_deref(), wanted: Wanted::Nothing, changed: None };
+            call.update(self.table, self.batch, pass)?;
+        }
+        let after = read_all(calls, self.table, &groups)?;
+        let exists: Vec<bool> = groups.iter().map(|group| self.table.row(*group)[records] != 0).collect();
+        let update = GroupUpdates { plan, keys, before, after, existed, exists };
+        out.emit(update.into_batch()?);
+        Ok(actions)
+    }
+}
+
+fn read_all(calls: &[Call], table: &mut GroupTable, groups: &[GroupRef]) -> Result<Vec<ArrayRef>, OperatorError> {
+    calls.iter().map(|call| call.read(table, groups)).collect()
+}
+
+fn first_keys(keys: &[ArrayRef], rows: Vec<u32>) -> Result<Vec<ArrayRef>, OperatorError> {
+    let rows = UInt32Array::from(rows);
+    Ok(keys.iter().map(|key| take(key, &rows, None)).collect::<Result<_, _>>()?)
+}
+
+/// What became of some groups, all columns with one value a group.
+struct GroupUpdates<'a> {
+    plan: &'a AggregatePlan,
+    keys: Vec<ArrayRef>,
+    before: Vec<ArrayRef>,
+    after: Vec<ArrayRef>,
+    existed: Vec<bool>,
+    exists: Vec<bool>,
+}
+
+impl GroupUpdates<'_> {
+    fn into_batch(self) -> Result<Batch, OperatorError> {
+        let mut changed: Option<BooleanArray> = None;
+        for (before, after) in self.before.iter().zip(&self.after) {
+            let differs = distinct(before, after)?;
+            changed = Some(match changed {
+                None => differs,
+                Some(changed) => or(&changed, &differs)?,
+            });
+        }
+        let (mut kinds, mut sources) = (Vec::new(), Vec::new());
+        // (0, group): its values before; (1, group): its values after.
+        let mut push = |kind, side, group| {
+            kinds.push(kind);
+            sources.push((side, group));
+        };
+        for (group, state) in self.existed.iter().copied().zip(self.exists.iter().copied()).enumerate() {
+            match state {
+                (false, false) => {}
+                (false, true) => push(RowKind::Insert, 1, group),
+                (true, false) => push(RowKind::Delete, 0, group),
+                (true, true) if changed.as_ref().is_some_and(|changed| changed.value(group)) => {
+                    if self.plan.spec.emit_update_before {
+                        push(RowKind::UpdateBefore, 0, group);
+                    }
+                    push(RowKind::UpdateAfter, 1, group);
+                }
+                (true, true) => {}
+            }
+        }
+        let rows: UInt32Array = sources.iter().map(|(_, group)| *group as u32).collect();
+        let mut columns = self.keys.iter().map(|key| take(key, &rows, None)).collect::<Result<Vec<_>, _>>()?;
+        for (before, after) in self.before.iter().zip(&self.after) {
+            columns.push(interleave(&[before.as_ref(), after.as_ref()], &sources)?);
+        }
+        let options = RecordBatchOptions::new().with_row_count(Some(kinds.len()));
+        let columns = RecordBatch::try_new_with_options(Arc::clone(&self.plan.schema), columns, &options)?;
+        let kinds: RowKinds = kinds.into_iter().collect();
+        Ok(Batch::changelog(columns, kinds)?)
+    }
+}

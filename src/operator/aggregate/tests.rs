@@ -1,0 +1,516 @@
+//! The operator against Flink's rules: by examples, and by a model that keeps all rows.
+
+use super::{AggregateCall, AggregateFunction as F, AggregateSpec, GroupAggregateFactory};
+use crate::state::RestoredState;
+use crate::testing::operator::{OperatorHarness, rows, rows_of};
+use crate::types::{
+    Batch, ChangelogMode, Column, LogicalType, Parallelism, RowKind, Schema, TypeKind, hash_keys, key_group_of, subtask_of,
+};
+use arrow::array::{
+    ArrayRef, BooleanArray, Decimal128Array, Float32Array, Float64Array, Int32Array, Int64Array, RecordBatch, StringArray, UInt32Array,
+};
+use proptest::prelude::*;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+fn column(name: &str, kind: TypeKind) -> Column {
+    Column { name: name.to_owned(), data_type: LogicalType::nullable(kind) }
+}
+
+fn call(function: F, argument: Option<usize>, name: &str, kind: TypeKind) -> AggregateCall {
+    AggregateCall { function, distinct: false, argument, filter: None, output: column(name, kind) }
+}
+
+fn spec(input: &[(&str, TypeKind)], group_by: &[usize], aggregates: Vec<AggregateCall>) -> AggregateSpec {
+    AggregateSpec {
+        input: Schema::new(input.iter().map(|(name, kind)| column(name, kind.clone())).collect()),
+        group_by: group_by.to_vec(),
+        aggregates,
+        input_mode: ChangelogMode::Retract,
+        emit_update_before: true,
+        mini_batch: false,
+        batch_mode: false,
+    }
+}
+
+fn batch(schema: &Schema, columns: Vec<ArrayRef>, kinds: &str) -> Batch {
+    let columns = RecordBatch::try_new(schema.to_arrow(), columns).unwrap();
+    let kind = |text: &str| match text {
+        "+I" => RowKind::Insert,
+        "-U" => RowKind::UpdateBefore,
+        "+U" => RowKind::UpdateAfter,
+        "-D" => RowKind::Delete,
+        other => panic!("{other}"),
+    };
+    if kinds.is_empty() { Batch::append(columns) } else { Batch::changelog(columns, kinds.split(' ').map(kind).collect()).unwrap() }
+}
+
+/// Runs one batch through a new operator.
+fn run(spec: AggregateSpec, columns: Vec<ArrayRef>, kinds: &str) -> Vec<String> {
+    let input = batch(&spec.input, columns, kinds);
+    let mut harness = OperatorHarness::new(&GroupAggregateFactory::new(spec)).unwrap();
+    rows(&harness.process(input).unwrap()).unwrap()
+}
+
+fn ints(values: &[Option<i32>]) -> ArrayRef {
+    Arc::new(Int32Array::from(values.to_vec()))
+}
+
+fn texts(values: &[&str]) -> ArrayRef {
+    Arc::new(StringArray::from(values.to_vec()))
+}
+
+const KV: &[(&str, TypeKind)] = &[("k", TypeKind::String), ("v", TypeKind::Int)];
+
+#[test]
+fn every_row_updates_its_group_and_the_last_retraction_deletes_it() {
+    let sum = vec![call(F::CountStar, None, "n", TypeKind::BigInt), call(F::Sum, Some(1), "s", TypeKind::Int)];
+    let columns = || vec![texts(&["a", "a", "b", "a", "a", "a"]), ints(&[Some(1), Some(2), None, Some(1), Some(2), Some(9)])];
+    let kinds = "+I +I +I -D -U +I";
+    let doubled = run(spec(KV, &[0], sum.clone()), columns(), kinds);
+    assert_eq!(
+        doubled,
+        ["+I[a, 1, 1]", "-U[a, 1, 1]", "+U[a, 2, 3]", "+I[b, 1, null]", "-U[a, 2, 3]", "+U[a, 1, 2]", "-D[a, 1, 2]", "+I[a, 1, 9]"]
+    );
+    let upsert = AggregateSpec { emit_update_before: false, ..spec(KV, &[0], sum) };
+    let upserted = run(upsert, columns(), kinds);
+    assert_eq!(upserted, ["+I[a, 1, 1]", "+U[a, 2, 3]", "+I[b, 1, null]", "+U[a, 1, 2]", "-D[a, 1, 2]", "+I[a, 1, 9]"]);
+}
+
+#[test]
+fn a_row_that_changes_no_result_emits_nothing_and_an_unknown_group_cannot_be_retracted() {
+    let max = vec![call(F::Max, Some(1), "m", TypeKind::Int)];
+    let columns = vec![texts(&["z", "a", "a", "a", "a"]), ints(&[Some(7), Some(5), Some(3), Some(5), Some(3)])];
+    assert_eq!(run(spec(KV, &[0], max), columns, "-D +I +I -D -D"), ["+I[a, 5]", "-U[a, 5]", "+U[a, 3]", "-D[a, 3]"]);
+}
+
+#[test]
+fn without_group_by_there_is_one_row_and_in_batch_mode_even_over_nothing() {
+    let calls = vec![call(F::Count, Some(1), "n", TypeKind::BigInt), call(F::Sum, Some(1), "s", TypeKind::Int)];
+    let stream = AggregateSpec { emit_update_before: false, ..spec(KV, &[], calls.clone()) };
+    assert_eq!(run(stream.clone(), vec![texts(&["a", "b"]), ints(&[Some(1), None])], ""), ["+I[1, 1]"]);
+    let mut streaming = OperatorHarness::new(&GroupAggregateFactory::new(stream.clone())).unwrap();
+    assert!(streaming.end_of_input().unwrap().is_empty());
+    let factory = GroupAggregateFactory::new(AggregateSpec { batch_mode: true, ..stream });
+    let mut bounded = OperatorHarness::new(&factory).unwrap();
+    assert_eq!(rows_of(&bounded.end_of_input().unwrap(), 0).unwrap(), ["+I[0, null]"]);
+    let two = Parallelism::new(2).unwrap();
+    let mut emitted = Vec::new();
+    for index in 0..2 {
+        let mut subtask = OperatorHarness::restored(&factory, two, index, vec![]).unwrap();
+        emitted.extend(rows_of(&subtask.end_of_input().unwrap(), 0).unwrap());
+    }
+    assert_eq!(emitted, ["+I[0, null]"], "one subtask of two owns the only group");
+}
+
+#[test]
+fn in_batch_mode_each_group_comes_out_once_in_the_order_of_arrival() {
+    let calls = vec![call(F::CountStar, None, "n", TypeKind::BigInt)];
+    let factory = GroupAggregateFactory::new(AggregateSpec { batch_mode: true, ..spec(KV, &[0], calls) });
+    let mut harness = OperatorHarness::new(&factory).unwrap();
+    let schema = &factory.spec().input;
+    for (keys, kinds) in [(["d", "b", "x"], "+I +I +I"), (["x", "a", "b"], "-D +I +I"), (["y", "d", "d"], "+I -D +I")] {
+        assert!(harness.process(batch(schema, vec![texts(&keys), ints(&[None; 3])], kinds)).unwrap().is_empty());
+    }
+    assert_eq!(rows_of(&harness.end_of_input().unwrap(), 0).unwrap(), ["+I[d, 1]", "+I[b, 2]", "+I[a, 1]", "+I[y, 1]"]);
+}
+
+#[test]
+fn with_mini_batch_a_group_is_updated_once_a_batch() {
+    let calls = vec![call(F::Sum, Some(1), "s", TypeKind::Int)];
+    let factory = GroupAggregateFactory::new(AggregateSpec { mini_batch: true, ..spec(KV, &[0], calls) });
+    let mut harness = OperatorHarness::new(&factory).unwrap();
+    let schema = &factory.spec().input;
+    let mut run = |keys: &[&str], values: &[Option<i32>], kinds: &str| {
+        rows(&harness.process(batch(schema, vec![texts(keys), ints(values)], kinds)).unwrap()).unwrap()
+    };
+    assert_eq!(run(&["b", "a", "b"], &[Some(1), Some(2), Some(3)], "+I +I +I"), ["+I[b, 4]", "+I[a, 2]"]);
+    assert_eq!(run(&["a", "b", "c", "c"], &[Some(0), Some(5), Some(1), Some(1)], "+I +I +I -D"), ["-U[b, 4]", "+U[b, 9]"]);
+    assert_eq!(run(&["a", "a", "b"], &[Some(2), Some(0), Some(1)], "-D -D -D"), ["-D[a, 2]", "-U[b, 9]", "+U[b, 8]"]);
+}
+
+#[test]
+fn integers_wrap_and_averages_truncate_as_in_java() {
+    let calls = vec![call(F::Sum, Some(1), "s", TypeKind::Int), call(F::Avg, Some(1), "a", TypeKind::Int)];
+    let spec = AggregateSpec { emit_update_before: false, ..spec(KV, &[0], calls) };
+    let columns = vec![texts(&["a", "a", "b", "b"]), ints(&[Some(i32::MAX), Some(2), Some(-3), Some(-4)])];
+    let last: Vec<String> = run(spec, columns, "").into_iter().filter(|row| row.starts_with("+U")).collect();
+    assert_eq!(last, ["+U[a, -2147483647, 1073741824]", "+U[b, -7, -3]"]);
+}
+
+#[test]
+fn decimals_keep_their_scale_and_averages_round_half_up_to_the_output_scale() {
+    let input = &[("k", TypeKind::String), ("d", TypeKind::Decimal(10, 2))];
+    let calls = vec![call(F::Sum, Some(1), "s", TypeKind::Decimal(38, 2)), call(F::Avg, Some(1), "a", TypeKind::Decimal(38, 6))];
+    let spec = AggregateSpec { emit_update_before: false, ..spec(input, &[0], calls) };
+    let decimals: ArrayRef = Arc::new(Decimal128Array::from(vec![100, 100, -1]).with_precision_and_scale(10, 2).unwrap());
+    let out = run(spec, vec![texts(&["a", "a", "a"]), decimals], "");
+    assert_eq!(out, ["+I[a, 1.00, 1.000000]", "+U[a, 2.00, 1.000000]", "+U[a, 1.99, 0.663333]"]);
+}
+
+#[test]
+fn floats_are_ordered_as_in_java_and_both_zeroes_are_one_group() {
+    let input = &[("k", TypeKind::Double), ("v", TypeKind::Float)];
+    let calls = vec![call(F::Min, Some(1), "a", TypeKind::Float), call(F::Max, Some(1), "b", TypeKind::Float)];
+    for mode in [ChangelogMode::AppendOnly, ChangelogMode::Retract] {
+        let spec = AggregateSpec { input_mode: mode, emit_update_before: false, ..spec(input, &[0], calls.clone()) };
+        let keys: ArrayRef = Arc::new(Float64Array::from(vec![-0.0, 0.0, 0.0]));
+        let values: ArrayRef = Arc::new(Float32Array::from(vec![1.5, f32::NAN, -0.0]));
+        let kinds = if mode == ChangelogMode::AppendOnly { "" } else { "+I +I +I" };
+        assert_eq!(run(spec, vec![keys, values], kinds), ["+I[0.0, 1.5, 1.5]", "+U[0.0, 1.5, NaN]", "+U[0.0, -0.0, NaN]"]);
+    }
+}
+
+#[test]
+fn distinct_counts_a_value_when_its_first_copy_comes_and_its_last_copy_goes_and_only_past_the_filter() {
+    let input = &[("k", TypeKind::String), ("v", TypeKind::Int), ("f", TypeKind::Boolean)];
+    let mut count = call(F::Count, Some(1), "n", TypeKind::BigInt);
+    (count.distinct, count.filter) = (true, Some(2));
+    let mut sum = call(F::Sum, Some(1), "s", TypeKind::Int);
+    sum.distinct = true;
+    let spec = AggregateSpec { emit_update_before: false, ..spec(input, &[0], vec![count, sum]) };
+    let filter: ArrayRef = Arc::new(BooleanArray::from(vec![Some(true), None, Some(true), Some(false), Some(true), Some(true)]));
+    let values = ints(&[Some(5), Some(7), Some(5), Some(8), Some(5), Some(5)]);
+    let out = run(spec, vec![texts(&["a"; 6]), values, filter], "+I +I +I +I -D -D");
+    assert_eq!(out, ["+I[a, 1, 5]", "+U[a, 1, 12]", "+U[a, 1, 20]", "+U[a, 0, 15]"]);
+}
+
+#[test]
+fn types_that_a_function_cannot_take_are_refused_by_name() {
+    let bad = |aggregate: AggregateCall| {
+        let factory = GroupAggregateFactory::new(spec(KV, &[0], vec![aggregate]));
+        assert!(crate::operator::OperatorFactory::states(&factory).is_empty());
+        OperatorHarness::new(&factory).unwrap_err().to_string()
+    };
+    let error = bad(call(F::Sum, Some(0), "s", TypeKind::Int));
+    assert!(error.starts_with("SUM(k): SUM cannot be computed over String"), "{error}");
+    assert!(bad(call(F::Max, Some(9), "s", TypeKind::Int)).contains("no column 9"));
+    let mut filtered = call(F::CountStar, None, "n", TypeKind::BigInt);
+    filtered.filter = Some(1);
+    assert!(bad(filtered).contains("must be BOOLEAN"));
+}
+
+// ---- the model ---------------------------------------------------------------------------------------------------------
+
+/// A row of the model's input: key parts, values, filter.
+#[derive(Debug, Clone, PartialEq)]
+struct Row {
+    insert: bool,
+    key: (Option<i64>, u8),
+    number: Option<i32>,
+    text: Option<String>,
+    filter: Option<bool>,
+}
+
+fn model_spec(keys: usize, mode: ChangelogMode, emit_update_before: bool) -> AggregateSpec {
+    let input = &[
+        ("k", TypeKind::BigInt),
+        ("l", TypeKind::String),
+        ("v", TypeKind::Int),
+        ("t", TypeKind::String),
+        ("f", TypeKind::Boolean),
+        ("d", TypeKind::Double),
+    ];
+    let distinct = |mut call: AggregateCall| {
+        call.distinct = true;
+        call
+    };
+    let filtered = |mut call: AggregateCall| {
+        call.filter = Some(4);
+        call
+    };
+    let calls = vec![
+        filtered(call(F::CountStar, None, "filtered", TypeKind::BigInt)),
+        call(F::Count, Some(2), "count", TypeKind::BigInt),
+        call(F::Sum, Some(2), "sum", TypeKind::Int),
+        filtered(call(F::Min, Some(2), "min", TypeKind::Int)),
+        call(F::Max, Some(5), "max", TypeKind::Double),
+        call(F::Min, Some(3), "first", TypeKind::String),
+        filtered(call(F::Max, Some(3), "last", TypeKind::String)),
+        distinct(call(F::Count, Some(3), "texts", TypeKind::BigInt)),
+        distinct(filtered(call(F::Sum, Some(2), "dsum", TypeKind::Int))),
+        call(F::Avg, Some(5), "avg", TypeKind::Double),
+    ];
+    let group_by: Vec<usize> = match keys {
+        0 => vec![],
+        1 => vec![0],
+        2 => vec![1],
+        _ => vec![1, 0],
+    };
+    AggregateSpec { input_mode: mode, emit_update_before, ..spec(input, &group_by, calls) }
+}
+
+fn show<T: ToString>(value: Option<T>) -> String {
+    value.map_or_else(|| "null".to_owned(), |value| value.to_string())
+}
+
+fn key_of(row: &Row, keys: usize) -> Vec<String> {
+    let letter = || format!("key-{}", row.key.1);
+    match keys {
+        0 => vec![],
+        1 => vec![show(row.key.0)],
+        2 => vec![letter()],
+        _ => vec![letter(), show(row.key.0)],
+    }
+}
+
+/// The aggregates of a group, from all of its rows.
+fn results(rows: &[Row]) -> Vec<String> {
+    let all = || rows.iter();
+    let past = || rows.iter().filter(|row| row.filter == Some(true));
+    let numbers: Vec<i32> = all().filter_map(|row| row.number).collect();
+    let sum = numbers.iter().copied().reduce(i32::wrapping_add);
+    let float = |value: f64| format!("{value:?}");
+    let mut texts: Vec<&String> = all().filter_map(|row| row.text.as_ref()).collect();
+    let first = texts.iter().min().copied().cloned();
+    texts.sort();
+    texts.dedup();
+    let mut distinct: Vec<i32> = past().filter_map(|row| row.number).collect();
+    distinct.sort_unstable();
+    distinct.dedup();
+    let average = (!numbers.is_empty()).then(|| numbers.iter().map(|v| f64::from(*v)).sum::<f64>() / numbers.len() as f64);
+    vec![
+        past().count().to_string(),
+        numbers.len().to_string(),
+        show(sum),
+        show(past().filter_map(|row| row.number).min()),
+        show(numbers.iter().max().map(|v| float(f64::from(*v)))),
+        show(first),
+        show(past().filter_map(|row| row.text.clone()).max()),
+        texts.len().to_string(),
+        show(distinct.into_iter().reduce(i32::wrapping_add)),
+        show(average.map(float)),
+    ]
+}
+
+#[derive(Debug, Default)]
+struct Model {
+    groups: BTreeMap<Vec<String>, Vec<Row>>,
+}
+
+impl Model {
+    fn apply(&mut self, row: &Row, keys: usize, update_before: bool) -> Vec<String> {
+        let key = key_of(row, keys);
+        let line = |kind: &str, values: &[String]| format!("{kind}[{}]", [key.clone(), values.to_vec()].concat().join(", "));
+        let Some(group) = self.groups.get_mut(&key) else {
+            if !row.insert {
+                return vec![];
+            }
+            let group = vec![row.clone()];
+            let out = vec![line("+I", &results(&group))];
+            self.groups.insert(key, group);
+            return out;
+        };
+        let old = results(group);
+        if row.insert {
+            group.push(row.clone());
+        } else {
+            let gone = Row { insert: true, ..row.clone() };
+            let at = group.iter().position(|other| *other == gone).expect("the generator takes back rows that are there");
+            group.remove(at);
+        }
+        if group.is_empty() {
+            let out = vec![line("-D", &old)];
+            self.groups.remove(&key);
+            return out;
+        }
+        let new = results(group);
+        if old == new {
+            return vec![];
+        }
+        let mut out = Vec::new();
+        if update_before {
+            out.push(line("-U", &old));
+        }
+        out.push(line("+U", &new));
+        out
+    }
+}
+
+fn input_batch(schema: &Schema, rows: &[Row], append: bool) -> Batch {
+    let columns: Vec<ArrayRef> = vec![
+        Arc::new(rows.iter().map(|row| row.key.0).collect::<Int64Array>()),
+        Arc::new(rows.iter().map(|row| Some(format!("key-{}", row.key.1))).collect::<StringArray>()),
+        Arc::new(rows.iter().map(|row| row.number).collect::<Int32Array>()),
+        Arc::new(rows.iter().map(|row| row.text.clone()).collect::<StringArray>()),
+        Arc::new(rows.iter().map(|row| row.filter).collect::<BooleanArray>()),
+        Arc::new(rows.iter().map(|row| row.number.map(f64::from)).collect::<Float64Array>()),
+    ];
+    let kinds: Vec<&str> = rows.iter().map(|row| if row.insert { "+I" } else { "-D" }).collect();
+    batch(schema, columns, &if append { String::new() } else { kinds.join(" ") })
+}
+
+/// Which subtask each row of a batch belongs to.
+fn owners(batch: &Batch, group_by: &[usize], harness: &OperatorHarness, parallelism: Parallelism) -> Vec<usize> {
+    let keys: Vec<ArrayRef> = group_by.iter().map(|column| Arc::clone(batch.column(*column))).collect();
+    let mut hashes = Vec::new();
+    hash_keys(&keys, batch.num_rows(), &mut hashes).unwrap();
+    let max = harness.max_parallelism();
+    hashes.iter().map(|hash| subtask_of(key_group_of(*hash, max), max, parallelism)).collect()
+}
+
+fn row_strategy() -> impl Strategy<Value = (bool, Row, prop::sample::Index)> {
+    let key = (prop::option::weighted(0.9, -3_i64..8), 0_u8..6);
+    let value = (
+        prop::option::weighted(0.8, prop_oneof![-4_i32..5, Just(i32::MAX), Just(i32::MIN)]),
+        prop::option::weighted(0.8, "[a-cä]{0,3}"),
+        any::<Option<bool>>(),
+    );
+    let row = (key, value).prop_map(|(key, (number, text, filter))| Row { insert: true, key, number, text, filter });
+    (prop::bool::weighted(0.55), row, any::<prop::sample::Index>())
+}
+
+/// Inserts, and retractions of rows that are there at that moment, and now and then of a group that is not.
+fn history(steps: Vec<(bool, Row, prop::sample::Index)>, append: bool, keys: usize) -> Vec<Row> {
+    let mut present: Vec<Row> = Vec::new();
+    let mut rows = Vec::new();
+    for (insert, row, index) in steps {
+        if append || insert {
+            present.push(row.clone());
+            rows.push(row);
+        } else if !present.iter().any(|other| key_of(other, keys) == key_of(&row, keys)) {
+            rows.push(Row { insert: false, ..row });
+        } else {
+            let gone = present.remove(index.index(present.len()));
+            rows.push(Row { insert: false, ..gone });
+        }
+    }
+    rows
+}
+
+/// Restores `parallelism` subtasks from the snapshots of the subtasks before.
+fn restore(factory: &GroupAggregateFactory, before: &mut [OperatorHarness], parallelism: usize) -> Vec<OperatorHarness> {
+    let mut merged: Vec<RestoredState> = Vec::new();
+    for harness in before {
+        for state in OperatorHarness::read(harness.snapshot().unwrap()).unwrap() {
+            match merged.iter_mut().find(|other| other.descriptor == state.descriptor) {
+                Some(other) => other.batches.extend(state.batches),
+                None => merged.push(state),
+            }
+        }
+    }
+    let parallelism = Parallelism::new(parallelism).unwrap();
+    (0..parallelism.get()).map(|index| OperatorHarness::restored(factory, parallelism, index, merged.clone()).unwrap()).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(150))]
+
+    #[test]
+    fn the_changelog_is_the_models_row_by_row_at_any_batch_size_and_across_restores(
+        steps in prop::collection::vec(row_strategy(), 1..200),
+        sizes in prop::collection::vec(1_usize..40, 1..12),
+        keys in 0_usize..4,
+        append in any::<bool>(),
+        update_before in any::<bool>(),
+        moves in prop::collection::vec(prop::option::weighted(0.3, 1_usize..4), 1..8),
+    ) {
+        let mode = if append { ChangelogMode::AppendOnly } else { ChangelogMode::Retract };
+        let factory = GroupAggregateFactory::new(model_spec(keys, mode, update_before));
+        let mut subtasks = vec![OperatorHarness::new(&factory).unwrap()];
+        let mut model = Model::default();
+        let rows_in = history(steps, append, keys);
+        let (mut rest, mut sizes, mut moves) = (rows_in.as_slice(), sizes.iter().cycle(), moves.iter().cycle());
+        while !rest.is_empty() {
+            let (now, later) = rest.split_at(rest.len().min(*sizes.next().unwrap()));
+            rest = later;
+            let input = input_batch(&factory.spec().input, now, append);
+            let parallelism = Parallelism::new(subtasks.len()).unwrap();
+            let owners = owners(&input, &factory.spec().group_by, &subtasks[0], parallelism);
+            for (index, subtask) in subtasks.iter_mut().enumerate() {
+                let mine: Vec<u32> = (0..now.len() as u32).filter(|at| owners[*at as usize] == index).collect();
+                let expected: Vec<String> = mine.iter().flat_map(|at| model.apply(&now[*at as usize], keys, update_before)).collect();
+                let part = input.take(&UInt32Array::from(mine)).unwrap();
+                prop_assert_eq!(rows(&subtask.process(part).unwrap()).unwrap(), expected);
+            }
+            if let Some(parallelism) = moves.next().unwrap() {
+                subtasks = restore(&factory, &mut subtasks, *parallelism);
+            }
+        }
+    }
+
+    #[test]
+    fn a_snapshot_shows_its_moment_however_late_it_is_read(
+        steps in prop::collection::vec(row_strategy(), 1..150),
+        cuts in prop::collection::vec(any::<prop::sample::Index>(), 1..4),
+        append in any::<bool>(),
+        keys in 0_usize..4,
+    ) {
+        let mode = if append { ChangelogMode::AppendOnly } else { ChangelogMode::Retract };
+        let factory = GroupAggregateFactory::new(model_spec(keys, mode, false));
+        let mut harness = OperatorHarness::new(&factory).unwrap();
+        let rows_in = history(steps, append, keys);
+        let cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(rows_in.len())).collect();
+        let mut open = Vec::new();
+        for (at, row) in rows_in.iter().enumerate() {
+            if cuts.contains(&at) {
+                let snapshot = harness.snapshot().unwrap();
+                // The same moment, read at once.
+                let copy = OperatorHarness::read(harness.snapshot().unwrap()).unwrap();
+                open.push((snapshot, copy));
+            }
+            harness.process(input_batch(&factory.spec().input, std::slice::from_ref(row), append)).unwrap();
+        }
+        for (snapshot, copy) in open {
+            let late = OperatorHarness::read(snapshot).unwrap();
+            prop_assert_eq!(late.len(), 1);
+            prop_assert_eq!(&late[0].descriptor, &copy[0].descriptor);
+            prop_assert_eq!(&late[0].batches, &copy[0].batches);
+        }
+    }
+
+    #[test]
+    fn mini_batches_and_batch_mode_end_with_the_results_of_the_row_by_row_changelog(
+        steps in prop::collection::vec(row_strategy(), 1..200),
+        size in 1_usize..50,
+        keys in 0_usize..4,
+        append in any::<bool>(),
+        update_before in any::<bool>(),
+    ) {
+        let mode = if append { ChangelogMode::AppendOnly } else { ChangelogMode::Retract };
+        let mini = AggregateSpec { mini_batch: true, ..model_spec(keys, mode, update_before) };
+        let bounded = AggregateSpec { batch_mode: true, ..model_spec(keys, mode, false) };
+        let factory = GroupAggregateFactory::new(mini);
+        let mut mini = OperatorHarness::new(&factory).unwrap();
+        let mut bounded = OperatorHarness::new(&GroupAggregateFactory::new(bounded)).unwrap();
+        let mut model = Model::default();
+        let mut table: BTreeMap<String, String> = BTreeMap::new();
+        let rows_in = history(steps, append, keys);
+        let key_columns = factory.spec().group_by.len();
+        for now in rows_in.chunks(size) {
+            for row in now {
+                model.apply(row, keys, false);
+            }
+            let input = input_batch(&factory.spec().input, now, append);
+            prop_assert!(bounded.process(input.clone()).unwrap().is_empty());
+            for line in rows(&mini.process(input).unwrap()).unwrap() {
+                let (kind, values) = line.trim_end_matches(']').split_once('[').unwrap();
+                let split = values.match_indices(", ").nth(key_columns.wrapping_sub(1)).map_or(0, |(at, _)| at);
+                let (key, value) = (values[..split].to_owned(), values[split..].to_owned());
+                let before = table.get(&key).cloned();
+                match kind {
+                    "+I" => prop_assert_eq!(table.insert(key, value), None),
+                    "-U" | "-D" => prop_assert_eq!(table.remove(&key), Some(value)),
+                    _ => {
+                        prop_assert!(update_before || (before.is_some() && before.as_ref() != Some(&value)), "{}", line);
+                        table.insert(key, value);
+                    }
+                }
+            }
+        }
+        let lines = |kind: &str| -> Vec<String> {
+            model.groups.iter().map(|(key, rows)| format!("{kind}[{}]", [key.clone(), results(rows)].concat().join(", "))).collect()
+        };
+        let mut shown: Vec<String> =
+            table.iter().map(|(key, value)| format!("+I[{}]", format!("{key}{value}").trim_start_matches(", "))).collect();
+        shown.sort();
+        let mut expected = lines("+I");
+        expected.sort();
+        prop_assert_eq!(&shown, &expected);
+        let mut bounded = rows_of(&bounded.end_of_input().unwrap(), 0).unwrap();
+        bounded.sort();
+        if keys > 0 || !model.groups.is_empty() {
+            prop_assert_eq!(&bounded, &expected);
+        }
+    }
+}

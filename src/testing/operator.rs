@@ -1,0 +1,140 @@
+//! Drives one subtask of an operator without a runtime: rows in, rows out as text, state out and in again.
+
+use crate::metrics::OperatorMetrics;
+use crate::operator::{InputIndex, Operator, OperatorContext, OperatorError, OperatorFactory, Output, OutputPort, SubtaskPlace};
+use crate::state::{KeyedSnapshot, KeyedState, RestoredState};
+use crate::types::{Batch, EventTime, KeyGroupRange, MaxParallelism, Parallelism, WallTime};
+use arrow::util::display::{ArrayFormatter, FormatOptions};
+
+/// The number of key groups under every harness.
+const KEY_GROUPS: usize = 128;
+
+/// One subtask of an operator.
+pub struct OperatorHarness {
+    operator: Box<dyn Operator>,
+    state: KeyedState,
+    metrics: OperatorMetrics,
+    watermark: EventTime,
+    now: WallTime,
+    output: Output,
+}
+
+impl std::fmt::Debug for OperatorHarness {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("OperatorHarness").field("state", &self.state).finish_non_exhaustive()
+    }
+}
+
+impl OperatorHarness {
+    /// The only subtask of an operator, opened, without restored state.
+    pub fn new(factory: &dyn OperatorFactory) -> Result<Self, OperatorError> {
+        Self::restored(factory, Parallelism::ONE, 0, Vec::new())
+    }
+
+    /// Subtask `index` of `parallelism`, opened, with the state that was restored for the operator.
+    pub fn restored(
+        factory: &dyn OperatorFactory,
+        parallelism: Parallelism,
+        index: usize,
+        restored: Vec<RestoredState>,
+    ) -> Result<Self, OperatorError> {
+        let max_parallelism = MaxParallelism::new(KEY_GROUPS).unwrap_or_else(|| MaxParallelism::default_for(parallelism));
+        let key_groups = KeyGroupRange::of_subtask(max_parallelism, parallelism, index);
+        let operator = factory.create(SubtaskPlace { index, key_groups, max_parallelism })?;
+        let mut harness = Self {
+            operator,
+            state: KeyedState::new(key_groups, max_parallelism, restored),
+            metrics: OperatorMetrics::default(),
+            watermark: EventTime::MIN,
+            now: WallTime(0),
+            output: Output::default(),
+        };
+        harness.call(|operator, context, _| operator.open(context))?;
+        Ok(harness)
+    }
+
+    /// The number of key groups.
+    pub fn max_parallelism(&self) -> MaxParallelism {
+        self.state.max_parallelism()
+    }
+
+    /// What it counted.
+    pub fn metrics(&self) -> &OperatorMetrics {
+        &self.metrics
+    }
+
+    /// Moves the wall clock.
+    pub fn set_time(&mut self, now: WallTime) {
+        self.now = now;
+    }
+
+    /// Gives it a batch on its first input and returns what it emits on its main output.
+    pub fn process(&mut self, batch: Batch) -> Result<Vec<Batch>, OperatorError> {
+        let output = self.process_on(0, batch)?;
+        Ok(output.into_iter().filter(|(port, _)| *port == 0).map(|(_, batch)| batch).collect())
+    }
+
+    /// Gives it a batch on `input` and returns all that it emits.
+    pub fn process_on(&mut self, input: InputIndex, batch: Batch) -> Result<Vec<(OutputPort, Batch)>, OperatorError> {
+        self.call(|operator, context, out| operator.process(input, batch, context, out))
+    }
+
+    /// Raises its watermark.
+    pub fn watermark(&mut self, watermark: EventTime) -> Result<Vec<(OutputPort, Batch)>, OperatorError> {
+        self.watermark = watermark;
+        self.call(|operator, context, out| operator.on_watermark(context, out))
+    }
+
+    /// Makes it emit what it holds back.
+    pub fn flush(&mut self) -> Result<Vec<(OutputPort, Batch)>, OperatorError> {
+        self.call(|operator, context, out| operator.flush(context, out))
+    }
+
+    /// Tells it that its input has ended.
+    pub fn end_of_input(&mut self) -> Result<Vec<(OutputPort, Batch)>, OperatorError> {
+        self.call(|operator, context, out| operator.end_of_input(context, out))
+    }
+
+    /// The synchronous part of a snapshot: its batches may be read later.
+    pub fn snapshot(&mut self) -> Result<KeyedSnapshot, OperatorError> {
+        Ok(self.state.snapshot()?)
+    }
+
+    /// Reads a snapshot to its end, into what [`Self::restored`] takes.
+    pub fn read(snapshot: KeyedSnapshot) -> Result<Vec<RestoredState>, OperatorError> {
+        let read = |state: crate::state::StateSnapshot| {
+            let batches = state.batches.collect::<Result<Vec<_>, _>>()?;
+            Ok(RestoredState { descriptor: state.descriptor, batches })
+        };
+        snapshot.states.into_iter().map(read).collect()
+    }
+
+    fn call(
+        &mut self,
+        run: impl FnOnce(&mut dyn Operator, &mut OperatorContext<'_>, &mut Output) -> Result<(), OperatorError>,
+    ) -> Result<Vec<(OutputPort, Batch)>, OperatorError> {
+        let mut context = OperatorContext { state: &mut self.state, now: self.now, watermark: self.watermark, metrics: &self.metrics };
+        run(self.operator.as_mut(), &mut context, &mut self.output)?;
+        Ok(self.output.drain().collect())
+    }
+}
+
+/// The rows of `batches` as Flink prints them: `+U[AA, 3, null]`.
+pub fn rows<'a>(batches: impl IntoIterator<Item = &'a Batch>) -> Result<Vec<String>, OperatorError> {
+    let options = FormatOptions::default().with_null("null");
+    let mut rows = Vec::new();
+    for batch in batches {
+        let columns = batch.columns().columns().iter().map(|column| ArrayFormatter::try_new(column.as_ref(), &options));
+        let columns = columns.collect::<Result<Vec<_>, _>>()?;
+        for row in 0..batch.num_rows() {
+            let values: Vec<String> = columns.iter().map(|column| column.value(row).to_string()).collect();
+            rows.push(format!("{}[{}]", batch.kind(row).short(), values.join(", ")));
+        }
+    }
+    Ok(rows)
+}
+
+/// The rows of one port as text.
+pub fn rows_of(output: &[(OutputPort, Batch)], port: OutputPort) -> Result<Vec<String>, OperatorError> {
+    rows(output.iter().filter(|(from, _)| *from == port).map(|(_, batch)| batch))
+}
