@@ -1,3 +1,5 @@
+//! Tests of the filesystem sink.
+
 use super::*;
 use crate::connector::sink_testing::{context, declaration, numbers};
 use crate::connector::{SinkSnapshot, dead_letter_schema};

@@ -1,3 +1,5 @@
+//! Tests of the jdbc sink.
+
 use super::*;
 use crate::connector::SinkSnapshot;
 use crate::connector::sink_testing::{context, declaration};

@@ -1,3 +1,5 @@
+//! Tests of the print and stdout sinks.
+
 use super::*;
 use crate::connector::sink_testing::{context, declaration, numbers};
 use crate::types::RowKind;
