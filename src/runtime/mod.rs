@@ -18,6 +18,8 @@ mod plan;
 pub mod restart;
 mod states;
 mod task;
+#[cfg(test)]
+mod tests;
 mod view;
 
 pub use error::{JobOutcome, StartError, TaskError};
