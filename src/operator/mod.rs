@@ -1,7 +1,9 @@
 //! Operators: synchronous state machines with no channel, thread, clock or socket in sight. Whatever must survive lies in the
 //! state backend, which the task snapshots; an operator has no snapshot method.
 
+pub mod calc;
 mod exchange;
+pub mod union;
 
 pub use exchange::Exchange;
 pub mod aggregate;

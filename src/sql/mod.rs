@@ -7,13 +7,25 @@
 //! Two steps, because a source reads only the columns that its job uses: [`analyze`] says which columns of which tables a query
 //! needs, [`AnalyzedTransform::build`] makes operators for tables that hold only those.
 
+mod aggregate;
+mod build;
 mod error;
+mod expression;
+mod literal;
+mod optimize;
+mod parse;
+mod query;
+mod relation;
+mod scope;
+#[cfg(test)]
+mod tests;
 
 pub use error::SqlError;
 
 use crate::expr::CompiledExpr;
 use crate::operator::{Exchange, OperatorFactory};
 use crate::types::{ChangelogMode, LogicalType, Schema};
+use relation::Relation;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -55,7 +67,9 @@ pub struct TransformRequest<'a> {
 /// A query whose names and types are resolved.
 #[derive(Debug, Clone)]
 pub struct AnalyzedTransform {
-    schema: Schema,
+    relation: Relation,
+    tables: BTreeMap<String, TableDeclaration>,
+    options: PlanOptions,
     used_columns: BTreeMap<String, BTreeSet<usize>>,
 }
 
@@ -124,8 +138,12 @@ pub struct TransformPlan {
 
 /// Resolves the names and types of a query.
 pub fn analyze(request: &TransformRequest<'_>) -> Result<AnalyzedTransform, SqlError> {
-    let _ = request;
-    Err(SqlError::unsupported("SQL"))
+    let query = parse::parse_query(request.sql)?;
+    let relation = query::Planner::new(request).plan(&query)?;
+    let (relation, used_columns) = optimize::optimize(relation);
+    let tables = request.tables.iter().filter(|(name, _)| used_columns.contains_key(*name));
+    let tables = tables.map(|(name, table)| (name.clone(), table.clone())).collect();
+    Ok(AnalyzedTransform { relation, tables, options: request.options, used_columns })
 }
 
 /// [`analyze`] and [`AnalyzedTransform::build`] in one, for tables that arrive whole and a reader that needs `-U`.
@@ -136,17 +154,17 @@ pub fn plan_transform(request: &TransformRequest<'_>) -> Result<TransformPlan, S
 impl AnalyzedTransform {
     /// The columns of the result.
     pub fn schema(&self) -> Schema {
-        self.schema.clone()
+        self.relation.schema.clone()
     }
 
     /// Columns of the result that no two rows of it share at any time.
     pub fn unique_key(&self) -> Option<Vec<usize>> {
-        None
+        self.relation.unique_key.clone()
     }
 
     /// The column of the result that still carries the watermark's time.
     pub fn time_attribute(&self) -> Option<usize> {
-        None
+        self.relation.time_attribute
     }
 
     /// The columns of each table that the query uses, by position. Tables that it does not read are missing.
@@ -156,19 +174,17 @@ impl AnalyzedTransform {
 
     /// How the result changes if its reader does or does not need `-U`.
     pub fn mode(&self, emit_update_before: bool) -> ChangelogMode {
-        if emit_update_before { ChangelogMode::Retract } else { ChangelogMode::Upsert }
+        build::mode_of(&self.relation, emit_update_before, self.options)
     }
 
     /// Whether the query needs `-U` from `table`, given whether its own reader does.
     pub fn needs_update_before(&self, table: &str, emit_update_before: bool) -> bool {
-        let _ = table;
-        emit_update_before
+        build::needs_update_before(&self.relation, table, emit_update_before)
     }
 
     /// The operators for tables that arrive as `request` says.
     pub fn build(&self, request: &BuildRequest) -> Result<TransformPlan, SqlError> {
-        let _ = request;
-        Err(SqlError::unsupported("SQL"))
+        build::build(self, request)
     }
 }
 
@@ -186,8 +202,14 @@ pub struct AnalyzedExpression {
 /// Resolves and compiles one expression over the columns of `schema`: a computed column, a watermark
 /// (`ts - INTERVAL '4' SECOND`).
 pub fn analyze_expression(text: &str, schema: &Schema) -> Result<AnalyzedExpression, SqlError> {
-    let _ = (text, schema);
-    Err(SqlError::unsupported("SQL"))
+    let syntax = parse::parse_expression(text)?;
+    let expr = expression::single_expression(text, &syntax, schema)?;
+    let compiled = expr.compile(&schema.to_arrow()).map_err(|e| SqlError::new(e.to_string()))?;
+    let mut used_columns = BTreeSet::new();
+    expr.for_each_column(&mut |column| {
+        used_columns.insert(column);
+    });
+    Ok(AnalyzedExpression { data_type: expr.data_type, used_columns, compiled })
 }
 
 /// [`analyze_expression`] for whoever needs only the values.

@@ -1,0 +1,677 @@
+//! Functions on dates and timestamps. `TIMESTAMP_LTZ` is read and shown in UTC.
+
+use super::Definition::{Expression, Kernel as Bind};
+use super::{Bound, Entry, build, build_text, signature};
+use crate::expr::civil::{self, DAY_SECONDS, Day, Moments};
+use crate::expr::coerce::{Arithmetic, is_integer, is_numeric, is_text, is_timestamp};
+use crate::expr::kernel::{Arg, Kernel, KernelError, KernelResult};
+use crate::expr::pattern::TimePattern;
+use crate::expr::typed::{Call, ExprError, Style, TypedExpr};
+use crate::types::{LogicalType, TypeKind};
+use arrow::datatypes::{DataType, Float64Type, Int32Type, Int64Type, IntervalMonthDayNano, IntervalMonthDayNanoType};
+use datafusion_common::ScalarValue;
+use std::sync::Arc;
+
+pub(super) const FUNCTIONS: &[Entry] = &[
+    ("YEAR", Bind(|args| field(args, Unit::Year))),
+    ("QUARTER", Bind(|args| field(args, Unit::Quarter))),
+    ("MONTH", Bind(|args| field(args, Unit::Month))),
+    ("WEEK", Bind(|args| field(args, Unit::Week))),
+    ("DAYOFYEAR", Bind(|args| field(args, Unit::DayOfYear))),
+    ("DAYOFMONTH", Bind(|args| field(args, Unit::Day))),
+    ("DAYOFWEEK", Bind(|args| field(args, Unit::DayOfWeek))),
+    ("HOUR", Bind(|args| field(args, Unit::Hour))),
+    ("MINUTE", Bind(|args| field(args, Unit::Minute))),
+    ("SECOND", Bind(|args| field(args, Unit::Second))),
+    ("DATE_FORMAT", Bind(date_format)),
+    ("TO_TIMESTAMP", Bind(to_timestamp)),
+    ("TO_TIMESTAMP_LTZ", Bind(to_timestamp_ltz)),
+    ("TO_DATE", Bind(to_date)),
+    ("UNIX_TIMESTAMP", Bind(unix_timestamp)),
+    ("FROM_UNIXTIME", Bind(from_unixtime)),
+    ("CURRENT_TIMESTAMP", Expression(|args| now(&args))),
+    ("CURRENT_ROW_TIMESTAMP", Expression(|args| now(&args))),
+    ("NOW", Expression(|args| now(&args))),
+    ("PROCTIME", Expression(|args| now(&args))),
+    ("LOCALTIMESTAMP", Expression(|args| now(&args)?.cast(&TypeKind::Timestamp(3), false))),
+    ("CURRENT_DATE", Expression(|args| now(&args)?.cast(&TypeKind::Date, false))),
+];
+
+/// The units of EXTRACT, FLOOR, TIMESTAMPADD and TIMESTAMPDIFF.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names are SQL's")]
+pub enum Unit {
+    Millennium,
+    Century,
+    Decade,
+    Year,
+    Quarter,
+    Month,
+    Week,
+    Day,
+    DayOfWeek,
+    IsoDayOfWeek,
+    DayOfYear,
+    IsoYear,
+    Hour,
+    Minute,
+    Second,
+    Millisecond,
+    Microsecond,
+    Nanosecond,
+    Epoch,
+}
+
+impl Unit {
+    /// The unit of this name, as EXTRACT and TIMESTAMPADD write it.
+    pub fn parse(name: &str) -> Option<Self> {
+        let name = name.to_ascii_uppercase();
+        Some(match name.strip_prefix("SQL_TSI_").unwrap_or(&name) {
+            "MILLENNIUM" => Self::Millennium,
+            "CENTURY" => Self::Century,
+            "DECADE" => Self::Decade,
+            "YEAR" | "YEARS" => Self::Year,
+            "QUARTER" | "QUARTERS" => Self::Quarter,
+            "MONTH" | "MONTHS" => Self::Month,
+            "WEEK" | "WEEKS" => Self::Week,
+            "DAY" | "DAYS" => Self::Day,
+            "DOW" => Self::DayOfWeek,
+            "ISODOW" => Self::IsoDayOfWeek,
+            "DOY" => Self::DayOfYear,
+            "ISOYEAR" => Self::IsoYear,
+            "HOUR" | "HOURS" => Self::Hour,
+            "MINUTE" | "MINUTES" => Self::Minute,
+            "SECOND" | "SECONDS" => Self::Second,
+            "MILLISECOND" | "MILLISECONDS" => Self::Millisecond,
+            "MICROSECOND" | "MICROSECONDS" => Self::Microsecond,
+            "NANOSECOND" | "NANOSECONDS" => Self::Nanosecond,
+            "EPOCH" => Self::Epoch,
+            _ => return None,
+        })
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Millennium => "MILLENNIUM",
+            Self::Century => "CENTURY",
+            Self::Decade => "DECADE",
+            Self::Year => "YEAR",
+            Self::Quarter => "QUARTER",
+            Self::Month => "MONTH",
+            Self::Week => "WEEK",
+            Self::Day => "DAY",
+            Self::DayOfWeek => "DOW",
+            Self::IsoDayOfWeek => "ISODOW",
+            Self::DayOfYear => "DOY",
+            Self::IsoYear => "ISOYEAR",
+            Self::Hour => "HOUR",
+            Self::Minute => "MINUTE",
+            Self::Second => "SECOND",
+            Self::Millisecond => "MILLISECOND",
+            Self::Microsecond => "MICROSECOND",
+            Self::Nanosecond => "NANOSECOND",
+            Self::Epoch => "EPOCH",
+        }
+    }
+
+    /// Months, for units of the calendar.
+    const fn months(self) -> Option<i64> {
+        match self {
+            Self::Millennium => Some(12_000),
+            Self::Century => Some(1_200),
+            Self::Decade => Some(120),
+            Self::Year => Some(12),
+            Self::Quarter => Some(3),
+            Self::Month => Some(1),
+            _ => None,
+        }
+    }
+
+    /// Nanoseconds, for units of fixed length.
+    const fn nanos(self) -> Option<i64> {
+        const SECOND: i64 = 1_000_000_000;
+        match self {
+            Self::Week => Some(7 * DAY_SECONDS * SECOND),
+            Self::Day => Some(DAY_SECONDS * SECOND),
+            Self::Hour => Some(3_600 * SECOND),
+            Self::Minute => Some(60 * SECOND),
+            Self::Second => Some(SECOND),
+            Self::Millisecond => Some(1_000_000),
+            Self::Microsecond => Some(1_000),
+            Self::Nanosecond => Some(1),
+            _ => None,
+        }
+    }
+
+    /// The field of a moment, as EXTRACT gives it.
+    fn of(self, (days, second, nanos): (i64, i64, i64)) -> i64 {
+        let day = || Day::from_epoch(days);
+        let centuries = |span: i64| {
+            let year = day().year;
+            if year > 0 { (year + span - 1) / span } else { (year - span + 1) / span }
+        };
+        match self {
+            Self::Millennium => centuries(1_000),
+            Self::Century => centuries(100),
+            Self::Decade => day().year.div_euclid(10),
+            Self::Year => day().year,
+            Self::Quarter => (i64::from(day().month) + 2) / 3,
+            Self::Month => i64::from(day().month),
+            Self::Week => day().iso_week().0,
+            Self::IsoYear => day().iso_week().1,
+            Self::Day => i64::from(day().day),
+            // Sunday is 1.
+            Self::DayOfWeek => (days + 4).rem_euclid(7) + 1,
+            Self::IsoDayOfWeek => day().iso_weekday(),
+            Self::DayOfYear => day().of_year(),
+            Self::Hour => second / 3_600,
+            Self::Minute => second / 60 % 60,
+            Self::Second => second % 60,
+            // Calcite counts these from the start of the minute.
+            Self::Millisecond => second % 60 * 1_000 + nanos / 1_000_000,
+            Self::Microsecond => second % 60 * 1_000_000 + nanos / 1_000,
+            Self::Nanosecond => second % 60 * 1_000_000_000 + nanos,
+            Self::Epoch => days.saturating_mul(DAY_SECONDS).saturating_add(second),
+        }
+    }
+}
+
+fn is_moment(kind: &TypeKind) -> bool {
+    is_timestamp(kind) || matches!(kind, TypeKind::Date | TypeKind::Time | TypeKind::Null)
+}
+
+fn moment_kind(arg: &TypedExpr) -> Result<TypeKind, ExprError> {
+    match &arg.data_type.kind {
+        TypeKind::Null => Ok(TypeKind::Timestamp(3)),
+        // Flink reads a text here as a timestamp.
+        kind if is_text(kind) => Ok(TypeKind::Timestamp(3)),
+        kind if is_moment(kind) => Ok(kind.clone()),
+        kind => Err(ExprError::new(format!("takes a date or timestamp, not {}", LogicalType::nullable(kind.clone())))),
+    }
+}
+
+fn field(args: &[TypedExpr], unit: Unit) -> Result<Bound, ExprError> {
+    let [arg] = args else { return Err(ExprError::new(format!("takes 1 argument, not {}", args.len()))) };
+    let kind = moment_kind(arg)?;
+    let kernel: Kernel = Arc::new(move |args: &[Arg], rows| {
+        let moments = Moments::new(&args[0])?;
+        build::<Int64Type>(rows, |row| Some(unit.of(moments.split(moments.get(row)?))))
+    });
+    Ok(Bound::new(vec![kind], TypeKind::BigInt, kernel))
+}
+
+/// `EXTRACT(unit FROM moment)`
+pub fn extract(unit: Unit, moment: TypedExpr) -> Result<TypedExpr, ExprError> {
+    let bound = field(std::slice::from_ref(&moment), unit)?;
+    let cast = moment.implicit_cast(&bound.casts[0])?;
+    let call = Call { name: extract_name(unit), style: Style::Function, kernel: bound.kernel, args: vec![cast], fallible: false };
+    let nullable = call.args[0].data_type.nullable;
+    Ok(TypedExpr::call(call, LogicalType { kind: TypeKind::BigInt, nullable }))
+}
+
+const fn extract_name(unit: Unit) -> &'static str {
+    match unit {
+        Unit::Day => "DAYOFMONTH",
+        Unit::DayOfWeek => "DAYOFWEEK",
+        Unit::DayOfYear => "DAYOFYEAR",
+        other => other.name(),
+    }
+}
+
+/// A pattern: the constant one compiled once, others as they come.
+struct Patterns {
+    fixed: Option<TimePattern>,
+    default: bool,
+}
+
+const DEFAULT_PATTERN: &str = "yyyy-MM-dd HH:mm:ss";
+
+impl Patterns {
+    fn new(pattern: Option<&TypedExpr>) -> Result<Self, ExprError> {
+        let text = match pattern {
+            None => Some(DEFAULT_PATTERN),
+            Some(expr) => expr.as_text(),
+        };
+        let fixed = text.map(TimePattern::new).transpose().map_err(|e| ExprError::new(e.to_string()))?;
+        Ok(Self { fixed, default: pattern.is_none() })
+    }
+
+    fn get<'p>(&'p self, arg: Option<&Arg>, row: usize, last: &'p mut Option<(String, TimePattern)>) -> Result<Option<&'p TimePattern>, KernelError> {
+        if let Some(arg) = arg.filter(|_| !self.default)
+            && arg.is_null(row)
+        {
+            return Ok(None);
+        }
+        if let Some(fixed) = &self.fixed {
+            return Ok(Some(fixed));
+        }
+        let Some(text) = arg.map(Arg::strings).transpose()?.and_then(|texts| texts.get(row)) else { return Ok(None) };
+        if last.as_ref().is_none_or(|(known, _)| known != text) {
+            *last = Some((text.to_owned(), TimePattern::new(text).map_err(|e| KernelError(e.to_string()))?));
+        }
+        Ok(last.as_ref().map(|(_, pattern)| pattern))
+    }
+}
+
+/// Writes moments with a pattern; a text that was already written for the same moment is reused.
+fn format_rows(moments: &Moments, patterns: &Patterns, pattern: Option<&Arg>, rows: usize) -> KernelResult {
+    let mut last_pattern = None;
+    let mut failed = None;
+    let mut written: Option<((i64, i64, i64), String)> = None;
+    let built = build_text(rows, |row, out| {
+        let moment = moments.split(moments.get(row)?);
+        let pattern = match patterns.get(pattern, row, &mut last_pattern) {
+            Ok(pattern) => pattern?,
+            Err(error) => {
+                failed = Some(error);
+                return None;
+            }
+        };
+        if patterns.fixed.is_none() {
+            pattern.write(out, moment);
+            return Some(());
+        }
+        let shown = if pattern.shows_days_only() { (moment.0, 0, 0) } else { moment };
+        match &written {
+            Some((same, text)) if *same == shown => out.push_str(text),
+            _ => {
+                pattern.write(out, shown);
+                written = Some((shown, out.clone()));
+            }
+        }
+        Some(())
+    });
+    failed.map_or(built, Err)
+}
+
+fn date_format(args: &[TypedExpr]) -> Result<Bound, ExprError> {
+    let [moment, pattern] = args else { return Err(ExprError::new(format!("takes 2 arguments, not {}", args.len()))) };
+    let kind = moment_kind(moment)?;
+    signature(std::slice::from_ref(pattern), "s")?;
+    let patterns = Patterns::new(Some(pattern))?;
+    let fallible = patterns.fixed.is_none();
+    let kernel: Kernel = Arc::new(move |args: &[Arg], rows| format_rows(&Moments::new(&args[0])?, &patterns, args.get(1), rows));
+    let bound = Bound::new(vec![kind, TypeKind::String], TypeKind::String, kernel);
+    Ok(if fallible { bound.fallible() } else { bound })
+}
+
+/// Reads texts with a pattern into `kind`; what does not follow the pattern is NULL.
+fn parse_rows(args: &[TypedExpr], kind: TypeKind, free: fn(&str) -> Option<(i64, i64, i64)>) -> Result<Bound, ExprError> {
+    let casts = signature(args, "s[s")?;
+    let patterns = Patterns::new(args.get(1))?;
+    let target = LogicalType::nullable(kind.clone()).to_arrow();
+    let kernel: Kernel = Arc::new(move |args: &[Arg], rows| {
+        let texts = args[0].strings()?;
+        let mut last = None;
+        let mut values = Vec::with_capacity(rows);
+        for row in 0..rows {
+            let Some(text) = texts.get(row) else {
+                values.push(None);
+                continue;
+            };
+            let read = match args.get(1) {
+                None => free(text),
+                pattern => patterns.get(pattern, row, &mut last)?.and_then(|pattern| pattern.read(text)),
+            };
+            values.push(read.and_then(|(days, second, nanos)| match target {
+                DataType::Date32 => Some(days),
+                _ => civil::join(days, second, nanos, civil::unit_of(&target)),
+            }));
+        }
+        civil::array_of(&target, values)
+    });
+    Ok(Bound::new(casts, kind, kernel).nullable())
+}
+
+fn to_timestamp(args: &[TypedExpr]) -> Result<Bound, ExprError> {
+    parse_rows(args, TypeKind::Timestamp(3), civil::parse_timestamp)
+}
+
+fn to_date(args: &[TypedExpr]) -> Result<Bound, ExprError> {
+    parse_rows(args, TypeKind::Date, |text| civil::parse_date(text).map(|days| (days, 0, 0)))
+}
+
+fn to_timestamp_ltz(args: &[TypedExpr]) -> Result<Bound, ExprError> {
+    let Some(first) = args.first() else { return Err(ExprError::new("takes 1 to 2 arguments, not 0")) };
+    if is_text(&first.data_type.kind) {
+        return parse_rows(args, TypeKind::TimestampLtz(3), civil::parse_timestamp);
+    }
+    signature(&args[1..], "[i")?;
+    let precision = match args.get(1).map(|p| p.clone().cast(&TypeKind::BigInt, false)).transpose()? {
+        None => 3,
+        Some(precision) => match precision.as_literal() {
+            Some(ScalarValue::Int64(Some(n @ (0 | 3)))) => *n,
+            _ => return Err(ExprError::new("the precision must be 0 (seconds) or 3 (milliseconds)")),
+        },
+    };
+    if !is_numeric(&first.data_type.kind) && first.data_type.kind != TypeKind::Null {
+        let found = LogicalType::nullable(first.data_type.kind.clone());
+        return Err(ExprError::new(format!("takes a number or STRING, not {found}")));
+    }
+    let factor = if precision == 0 { 1_000.0 } else { 1.0 };
+    let integers = is_integer(&first.data_type.kind);
+    let target = LogicalType::nullable(TypeKind::TimestampLtz(3)).to_arrow();
+    let kernel: Kernel = Arc::new(move |args: &[Arg], rows| {
+        let values = if integers {
+            let counts = args[0].values::<Int64Type>()?;
+            (0..rows).map(|row| counts.get(row)?.checked_mul(factor as i64)).collect()
+        } else {
+            let counts = args[0].values::<Float64Type>()?;
+            (0..rows).map(|row| counts.get(row).map(|x| (x * factor) as i64)).collect()
+        };
+        civil::array_of(&target, values)
+    });
+    let count = if integers { TypeKind::BigInt } else { TypeKind::Double };
+    Ok(Bound::new(vec![count, TypeKind::BigInt], TypeKind::TimestampLtz(3), kernel).nullable())
+}
+
+fn unix_timestamp(args: &[TypedExpr]) -> Result<Bound, ExprError> {
+    if args.is_empty() {
+        return Err(ExprError::new("without arguments is not supported yet").hint("use NOW()"));
+    }
+    let casts = signature(args, "s[s")?;
+    let patterns = Patterns::new(args.get(1))?;
+    let kernel: Kernel = Arc::new(move |args: &[Arg], rows| {
+        let texts = args[0].strings()?;
+        let mut last = None;
+        let mut failed = None;
+        let built = build::<Int64Type>(rows, |row| {
+            let text = texts.get(row)?;
+            match patterns.get(args.get(1), row, &mut last) {
+                // Flink gives the smallest BIGINT for what it cannot read.
+                Ok(pattern) => Some(pattern?.read(text).map_or(i64::MIN, |(days, second, _)| days * DAY_SECONDS + second)),
+                Err(error) => {
+                    failed = Some(error);
+                    None
+                }
+            }
+        });
+        failed.map_or(built, Err)
+    });
+    Ok(Bound::new(casts, TypeKind::BigInt, kernel).fallible())
+}
+
+fn from_unixtime(args: &[TypedExpr]) -> Result<Bound, ExprError> {
+    let casts = signature(args, "i[s")?;
+    let patterns = Patterns::new(args.get(1))?;
+    let kernel: Kernel = Arc::new(move |args: &[Arg], rows| {
+        let seconds = args[0].values::<Int64Type>()?;
+        let values = (0..rows).map(|row| seconds.get(row)).collect();
+        let stamps = civil::array_of(&DataType::Timestamp(arrow::datatypes::TimeUnit::Second, None), values)?;
+        let moments = Moments::new(&Arg { array: stamps, scalar: false })?;
+        format_rows(&moments, &patterns, args.get(1), rows)
+    });
+    Ok(Bound::new(casts, TypeKind::String, kernel).fallible())
+}
+
+fn now(args: &[TypedExpr]) -> Result<TypedExpr, ExprError> {
+    match args {
+        [] => Ok(TypedExpr::now()),
+        _ => Err(ExprError::new(format!("takes no arguments, not {}", args.len()))),
+    }
+}
+
+/// `count` units later: `None` beyond the range of the type.
+fn shift(count: i64, per_second: i64, months: i64, nanos: i64) -> Option<i64> {
+    let moved = if months == 0 {
+        count
+    } else {
+        let (days, second, rest) = civil::split(count, per_second);
+        civil::join(Day::from_epoch(days).plus_months(months).to_epoch(), second, rest, per_second)?
+    };
+    moved.checked_add(nanos.div_euclid(1_000_000_000 / per_second))
+}
+
+/// A kernel that moves moments of `kind` by intervals.
+fn shift_kernel(kind: TypeKind, negate: bool) -> Kernel {
+    let target = LogicalType::nullable(kind).to_arrow();
+    Arc::new(move |args: &[Arg], rows| {
+        let moments = Moments::new(&args[0])?;
+        let intervals = args[1].values::<IntervalMonthDayNanoType>()?;
+        let mut values = Vec::with_capacity(rows);
+        for row in 0..rows {
+            let (Some(count), Some(interval)) = (moments.get(row), intervals.get(row)) else {
+                values.push(None);
+                continue;
+            };
+            let nanos = i128::from(interval.days) * i128::from(DAY_SECONDS) * 1_000_000_000 + i128::from(interval.nanoseconds);
+            let months = i64::from(interval.months);
+            let (months, nanos) = if negate { (-months, -nanos) } else { (months, nanos) };
+            let moved = i64::try_from(nanos).ok().and_then(|nanos| shift(count, moments.per_second, months, nanos));
+            let moved = moved.ok_or_else(|| KernelError("the timestamp is out of range".to_owned()))?;
+            values.push(Some(match target {
+                DataType::Date32 => moved.div_euclid(DAY_SECONDS),
+                DataType::Time32(_) => moved.rem_euclid(DAY_SECONDS * 1_000),
+                _ => moved,
+            }));
+        }
+        civil::array_of(&target, values)
+    })
+}
+
+/// `moment ± interval`, `interval ± interval`, `interval * number`; `None` if there is no interval.
+pub fn interval_arithmetic(op: Arithmetic, left: &TypedExpr, right: &TypedExpr) -> Result<Option<TypedExpr>, ExprError> {
+    let (l, r) = (&left.data_type.kind, &right.data_type.kind);
+    if *l != TypeKind::Interval && *r != TypeKind::Interval {
+        return Ok(None);
+    }
+    let refuse = || {
+        let (a, b) = (LogicalType::nullable(l.clone()), LogicalType::nullable(r.clone()));
+        Err(ExprError::new(format!("{} cannot be applied to {a} and {b}", op.symbol())))
+    };
+    let (moment, interval, negate) = match op {
+        Arithmetic::Add if *l == TypeKind::Interval && is_moment(r) => (right, left, false),
+        Arithmetic::Add if is_moment(l) => (left, right, false),
+        Arithmetic::Subtract if is_moment(l) => (left, right, true),
+        Arithmetic::Add | Arithmetic::Subtract if l == r => return combine(op, left, right).map(Some),
+        Arithmetic::Multiply if *l == TypeKind::Interval && is_integer(r) => return scale(left, right).map(Some),
+        Arithmetic::Multiply if is_integer(l) => return scale(right, left).map(Some),
+        _ => return refuse(),
+    };
+    if moment.data_type.kind == TypeKind::Null {
+        return refuse();
+    }
+    let kind = moment.data_type.kind.clone();
+    if kind == TypeKind::Date && !interval.as_literal().is_some_and(is_whole_days) {
+        return Err(ExprError::new("a DATE can only be moved by whole days, months or years").hint("CAST it to TIMESTAMP(3)"));
+    }
+    let nullable = moment.data_type.nullable || interval.data_type.nullable;
+    let kernel = shift_kernel(kind.clone(), negate);
+    let name = op.symbol();
+    let call = Call { name, style: Style::Infix, kernel, args: vec![moment.clone(), interval.clone()], fallible: true };
+    Ok(Some(TypedExpr::call(call, LogicalType { kind, nullable })))
+}
+
+fn is_whole_days(value: &ScalarValue) -> bool {
+    match value {
+        ScalarValue::IntervalMonthDayNano(Some(interval)) => interval.nanoseconds % (DAY_SECONDS * 1_000_000_000) == 0,
+        _ => true,
+    }
+}
+
+fn combine(op: Arithmetic, left: &TypedExpr, right: &TypedExpr) -> Result<TypedExpr, ExprError> {
+    let subtract = op == Arithmetic::Subtract;
+    let kernel: Kernel = Arc::new(move |args: &[Arg], rows| {
+        let (a, b) = (args[0].values::<IntervalMonthDayNanoType>()?, args[1].values::<IntervalMonthDayNanoType>()?);
+        build::<IntervalMonthDayNanoType>(rows, |row| {
+            let (a, b) = (a.get(row)?, b.get(row)?);
+            Some(if subtract {
+                let nanos = a.nanoseconds.saturating_sub(b.nanoseconds);
+                IntervalMonthDayNano::new(a.months.saturating_sub(b.months), a.days.saturating_sub(b.days), nanos)
+            } else {
+                let nanos = a.nanoseconds.saturating_add(b.nanoseconds);
+                IntervalMonthDayNano::new(a.months.saturating_add(b.months), a.days.saturating_add(b.days), nanos)
+            })
+        })
+    });
+    Ok(TypedExpr::simple(op.symbol(), Style::Infix, kernel, vec![left.clone(), right.clone()], TypeKind::Interval))
+}
+
+fn scale(interval: &TypedExpr, factor: &TypedExpr) -> Result<TypedExpr, ExprError> {
+    let factor = factor.clone().cast(&TypeKind::BigInt, false)?;
+    let kernel: Kernel = Arc::new(|args: &[Arg], rows| {
+        let (intervals, factors) = (args[0].values::<IntervalMonthDayNanoType>()?, args[1].values::<Int64Type>()?);
+        build::<IntervalMonthDayNanoType>(rows, |row| {
+            let (interval, factor) = (intervals.get(row)?, factors.get(row)?);
+            let months = i64::from(interval.months).saturating_mul(factor).clamp(i64::from(i32::MIN), i64::from(i32::MAX));
+            Some(IntervalMonthDayNano::new(months as i32, interval.days, interval.nanoseconds.saturating_mul(factor)))
+        })
+    });
+    Ok(TypedExpr::simple("*", Style::Infix, kernel, vec![interval.clone(), factor], TypeKind::Interval))
+}
+
+/// `TIMESTAMPADD(unit, count, moment)`
+pub fn timestamp_add(unit: Unit, count: TypedExpr, moment: TypedExpr) -> Result<TypedExpr, ExprError> {
+    if !is_integer(&count.data_type.kind) {
+        let found = LogicalType::nullable(count.data_type.kind);
+        return Err(ExprError::new(format!("TIMESTAMPADD: argument 2 must be INT, not {found}")));
+    }
+    let kind = match moment_kind(&moment)? {
+        // Hours move a DATE to a TIMESTAMP.
+        TypeKind::Date if unit.nanos().is_some_and(|n| n % (DAY_SECONDS * 1_000_000_000) != 0) => TypeKind::Timestamp(3),
+        kind => kind,
+    };
+    let (months, nanos) = (unit.months().unwrap_or(0), unit.nanos());
+    if months == 0 && nanos.is_none() {
+        return Err(ExprError::new(format!("TIMESTAMPADD does not take {}", unit.name())));
+    }
+    let moment = moment.implicit_cast(&kind)?;
+    let target = LogicalType::nullable(kind.clone()).to_arrow();
+    let kernel: Kernel = Arc::new(move |args: &[Arg], rows| {
+        let counts = args[0].values::<Int64Type>()?;
+        let moments = Moments::new(&args[1])?;
+        let mut values = Vec::with_capacity(rows);
+        for row in 0..rows {
+            let (Some(count), Some(from)) = (counts.get(row), moments.get(row)) else {
+                values.push(None);
+                continue;
+            };
+            let moved = match nanos {
+                Some(nanos) => move_nanos(from, moments.per_second, count, nanos),
+                None => count.checked_mul(months).and_then(|months| shift(from, moments.per_second, months, 0)),
+            };
+            let moved = moved.ok_or_else(|| KernelError("TIMESTAMPADD: the timestamp is out of range".to_owned()))?;
+            values.push(Some(if target == DataType::Date32 { moved.div_euclid(DAY_SECONDS) } else { moved }));
+        }
+        civil::array_of(&target, values)
+    });
+    let nullable = count.data_type.nullable || moment.data_type.nullable;
+    let args = vec![count.cast(&TypeKind::BigInt, false)?, moment];
+    Ok(TypedExpr::call(
+        Call { name: "TIMESTAMPADD", style: Style::Function, kernel, args, fallible: true },
+        LogicalType { kind, nullable },
+    ))
+}
+
+fn move_nanos(from: i64, per_second: i64, count: i64, nanos: i64) -> Option<i64> {
+    let moved = i128::from(count) * i128::from(nanos);
+    let units = moved.div_euclid(i128::from(1_000_000_000 / per_second));
+    from.checked_add(i64::try_from(units).ok()?)
+}
+
+/// `TIMESTAMPDIFF(unit, from, to)`: whole units, towards zero.
+pub fn timestamp_diff(unit: Unit, from: TypedExpr, to: TypedExpr) -> Result<TypedExpr, ExprError> {
+    let (a, b) = (moment_kind(&from)?, moment_kind(&to)?);
+    let (months, nanos) = (unit.months(), unit.nanos());
+    if months.is_none() && nanos.is_none() {
+        return Err(ExprError::new(format!("TIMESTAMPDIFF does not take {}", unit.name())));
+    }
+    let kernel: Kernel = Arc::new(move |args: &[Arg], rows| {
+        let (from, to) = (Moments::new(&args[0])?, Moments::new(&args[1])?);
+        build::<Int32Type>(rows, |row| {
+            let (a, b) = (from.split(from.get(row)?), to.split(to.get(row)?));
+            let difference = match (months, nanos) {
+                (Some(months), _) => whole_months(a, b) / months,
+                (None, nanos) => {
+                    let all = |(days, second, nanos): (i64, i64, i64)| {
+                        (i128::from(days) * i128::from(DAY_SECONDS) + i128::from(second)) * 1_000_000_000 + i128::from(nanos)
+                    };
+                    ((all(b) - all(a)) / i128::from(nanos.unwrap_or(1))) as i64
+                }
+            };
+            Some(difference as i32)
+        })
+    });
+    let args = vec![from.implicit_cast(&a)?, to.implicit_cast(&b)?];
+    Ok(TypedExpr::simple("TIMESTAMPDIFF", Style::Function, kernel, args, TypeKind::Int))
+}
+
+/// Whole months from `a` to `b`, towards zero.
+fn whole_months(a: (i64, i64, i64), b: (i64, i64, i64)) -> i64 {
+    if a > b {
+        return -whole_months(b, a);
+    }
+    let (from, to) = (Day::from_epoch(a.0), Day::from_epoch(b.0));
+    let months = (to.year - from.year) * 12 + i64::from(to.month) - i64::from(from.month);
+    let complete = (to.day, b.1, b.2) >= (from.day, a.1, a.2);
+    if complete { months } else { months - 1 }
+}
+
+/// `FLOOR(moment TO unit)` and `CEIL(moment TO unit)`
+pub fn round_to(unit: Unit, moment: TypedExpr, up: bool) -> Result<TypedExpr, ExprError> {
+    let kind = moment_kind(&moment)?;
+    if unit.months().is_none() && unit.nanos().is_none() {
+        return Err(ExprError::new(format!("FLOOR and CEIL do not take {}", unit.name())));
+    }
+    let moment = moment.implicit_cast(&kind)?;
+    let target = LogicalType::nullable(kind.clone()).to_arrow();
+    let kernel: Kernel = Arc::new(move |args: &[Arg], rows| {
+        let moments = Moments::new(&args[0])?;
+        let per_second = moments.per_second;
+        let values = (0..rows).map(|row| {
+            let count = moments.get(row)?;
+            let down = floor_to(unit, count, per_second)?;
+            let rounded = if up && down < count { next_after(unit, down, per_second)? } else { down };
+            Some(if target == DataType::Date32 { rounded.div_euclid(DAY_SECONDS) } else { rounded })
+        });
+        civil::array_of(&target, values.collect())
+    });
+    let name = if up { "CEIL" } else { "FLOOR" };
+    let mut made = TypedExpr::simple(name, Style::Function, kernel, vec![moment], kind);
+    made.data_type.nullable |= unit.months().is_some();
+    Ok(made)
+}
+
+fn floor_to(unit: Unit, count: i64, per_second: i64) -> Option<i64> {
+    if let Some(months) = unit.months() {
+        let (days, ..) = civil::split(count, per_second);
+        let day = Day::from_epoch(days);
+        let month = day.year * 12 + i64::from(day.month) - 1;
+        // Centuries and millennia begin with year 1.
+        let offset = if months >= 1_200 { 12 } else { 0 };
+        let first = (month - offset).div_euclid(months) * months + offset;
+        let first = Day { year: first.div_euclid(12), month: first.rem_euclid(12) as u32 + 1, day: 1 };
+        return civil::join(first.to_epoch(), 0, 0, per_second);
+    }
+    let units = units_of(unit, per_second)?;
+    // Weeks begin on Sunday; 1970-01-01 was a Thursday.
+    let offset = if unit == Unit::Week { -4 * DAY_SECONDS * per_second } else { 0 };
+    Some((count - offset).div_euclid(units) * units + offset)
+}
+
+fn units_of(unit: Unit, per_second: i64) -> Option<i64> {
+    let nanos = unit.nanos()?;
+    Some((i128::from(nanos) * i128::from(per_second) / 1_000_000_000).max(1) as i64)
+}
+
+fn next_after(unit: Unit, down: i64, per_second: i64) -> Option<i64> {
+    match unit.months() {
+        Some(months) => shift(down, per_second, months, 0),
+        None => down.checked_add(units_of(unit, per_second)?),
+    }
+}
+
+/// An interval literal of `count` units.
+pub fn interval(months: i32, nanos: i64) -> TypedExpr {
+    let value = IntervalMonthDayNano::new(months, 0, nanos);
+    TypedExpr::literal(ScalarValue::IntervalMonthDayNano(Some(value)), TypeKind::Interval)
+}
+
+/// As Flink's plans show it: milliseconds or months, `4000:INTERVAL SECOND`.
+pub fn interval_text(value: &ScalarValue) -> String {
+    match value {
+        ScalarValue::IntervalMonthDayNano(Some(i)) if i.months != 0 => format!("{}:INTERVAL MONTH", i.months),
+        ScalarValue::IntervalMonthDayNano(Some(i)) => format!("{}:INTERVAL SECOND", i.nanoseconds / 1_000_000),
+        other => other.to_string(),
+    }
+}
