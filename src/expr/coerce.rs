@@ -175,9 +175,8 @@ pub fn comparison_type(left: &TypeKind, right: &TypeKind) -> Option<TypeKind> {
     if let Some(kind) = common_kind(left, right) {
         return Some(kind);
     }
-    let comparable = |kind: &TypeKind| {
-        is_numeric(kind) || is_timestamp(kind) || matches!(kind, TypeKind::Date | TypeKind::Time | TypeKind::Boolean)
-    };
+    let comparable =
+        |kind: &TypeKind| is_numeric(kind) || is_timestamp(kind) || matches!(kind, TypeKind::Date | TypeKind::Time | TypeKind::Boolean);
     match (left, right) {
         (text, other) | (other, text) if is_text(text) && comparable(other) => Some(match other {
             // A text may hold more than the integer type does.

@@ -160,11 +160,7 @@ pub fn finish(array: Decimal128Array, precision: u8, scale: u8) -> KernelResult 
 }
 
 /// Applies `f` to every value that is not NULL; `Ok(None)` makes NULL.
-pub fn map(
-    array: &dyn Array,
-    (precision, scale): (u8, u8),
-    f: impl Fn(i128) -> Result<Option<i128>, KernelError>,
-) -> KernelResult {
+pub fn map(array: &dyn Array, (precision, scale): (u8, u8), f: impl Fn(i128) -> Result<Option<i128>, KernelError>) -> KernelResult {
     let Some(array) = array.as_any().downcast_ref::<Decimal128Array>() else {
         return Err(KernelError(format!("expected a DECIMAL, found {}", array.data_type())));
     };

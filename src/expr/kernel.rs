@@ -218,8 +218,7 @@ impl PhysicalExpr for KernelExpr {
 
     fn evaluate(&self, batch: &RecordBatch) -> DataFusionResult<ColumnarValue> {
         let values = self.args.iter().map(|arg| arg.evaluate(batch)).collect::<DataFusionResult<Vec<_>>>()?;
-        call(&self.kernel, values, batch.num_rows())
-            .map_err(|e| DataFusionError::ArrowError(Box::new(ArrowError::ComputeError(e.0)), None))
+        call(&self.kernel, values, batch.num_rows()).map_err(|e| DataFusionError::ArrowError(Box::new(ArrowError::ComputeError(e.0)), None))
     }
 
     fn children(&self) -> Vec<&Arc<dyn PhysicalExpr>> {

@@ -254,26 +254,37 @@ impl TypedExpr {
         }
     }
 
-    /// The same expression with each column replaced by `f(position)`.
-    #[must_use]
-    pub fn replace_columns(&self, f: &dyn Fn(usize, &Self) -> Self) -> Self {
-        let boxed = |expr: &Self| Box::new(expr.replace_columns(f));
+    /// The same expression over the operands that `f` makes of its operands.
+    pub fn try_map_children<E>(&self, f: &dyn Fn(&Self) -> Result<Self, E>) -> Result<Self, E> {
+        let boxed = |expr: &Self| f(expr).map(Box::new);
         let kind = match &self.kind {
-            ExprKind::Column { index, .. } => return f(*index, self),
-            ExprKind::Literal(_) | ExprKind::Now => return self.clone(),
+            ExprKind::Column { .. } | ExprKind::Literal(_) | ExprKind::Now => return Ok(self.clone()),
             ExprKind::Call(call) => {
-                let args = call.args.iter().map(|arg| arg.replace_columns(f)).collect();
+                let args = call.args.iter().map(f).collect::<Result<_, E>>()?;
                 ExprKind::Call(Call { args, ..call.clone() })
             }
-            ExprKind::And(a, b) => ExprKind::And(boxed(a), boxed(b)),
-            ExprKind::Or(a, b) => ExprKind::Or(boxed(a), boxed(b)),
+            ExprKind::And(a, b) => ExprKind::And(boxed(a)?, boxed(b)?),
+            ExprKind::Or(a, b) => ExprKind::Or(boxed(a)?, boxed(b)?),
             ExprKind::Case { branches, otherwise } => ExprKind::Case {
-                branches: branches.iter().map(|(c, r)| (c.replace_columns(f), r.replace_columns(f))).collect(),
-                otherwise: otherwise.as_deref().map(boxed),
+                branches: branches.iter().map(|(c, r)| Ok((f(c)?, f(r)?))).collect::<Result<_, E>>()?,
+                otherwise: otherwise.as_deref().map(boxed).transpose()?,
             },
-            ExprKind::In { value, list, negated } => ExprKind::In { value: boxed(value), list: list.clone(), negated: *negated },
+            ExprKind::In { value, list, negated } => ExprKind::In { value: boxed(value)?, list: list.clone(), negated: *negated },
         };
-        Self { kind, data_type: self.data_type.clone() }
+        Ok(Self { kind, data_type: self.data_type.clone() })
+    }
+
+    /// The same expression with each column replaced by `f(position, column)`.
+    #[must_use]
+    pub fn replace_columns(&self, f: &dyn Fn(usize, &Self) -> Self) -> Self {
+        if let Some(index) = self.as_column() {
+            return f(index, self);
+        }
+        let replaced: Result<Self, std::convert::Infallible> = self.try_map_children(&|child| Ok(child.replace_columns(f)));
+        match replaced {
+            Ok(expr) => expr,
+            Err(never) => match never {},
+        }
     }
 
     /// True if evaluating it can fail on a row.

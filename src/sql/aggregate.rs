@@ -12,9 +12,33 @@ pub(super) const NAMES: &[&str] = &["COUNT", "SUM", "MIN", "MAX", "AVG"];
 
 /// Those of Flink that there are not yet.
 const MISSING: &[&str] = &[
-    "LISTAGG", "COLLECT", "ARRAY_AGG", "FIRST_VALUE", "LAST_VALUE", "STDDEV", "STDDEV_POP", "STDDEV_SAMP", "VAR_POP", "VAR_SAMP",
-    "VARIANCE", "SUM0", "PERCENTILE", "APPROX_COUNT_DISTINCT", "JSON_OBJECTAGG", "JSON_ARRAYAGG", "ROW_NUMBER", "RANK", "DENSE_RANK",
-    "PERCENT_RANK", "CUME_DIST", "NTILE", "LAG", "LEAD", "GROUPING", "GROUP_ID", "GROUPING_ID",
+    "LISTAGG",
+    "COLLECT",
+    "ARRAY_AGG",
+    "FIRST_VALUE",
+    "LAST_VALUE",
+    "STDDEV",
+    "STDDEV_POP",
+    "STDDEV_SAMP",
+    "VAR_POP",
+    "VAR_SAMP",
+    "VARIANCE",
+    "SUM0",
+    "PERCENTILE",
+    "APPROX_COUNT_DISTINCT",
+    "JSON_OBJECTAGG",
+    "JSON_ARRAYAGG",
+    "ROW_NUMBER",
+    "RANK",
+    "DENSE_RANK",
+    "PERCENT_RANK",
+    "CUME_DIST",
+    "NTILE",
+    "LAG",
+    "LEAD",
+    "GROUPING",
+    "GROUP_ID",
+    "GROUPING_ID",
 ];
 
 /// True for the aggregates that there are; `name` in upper case.
@@ -97,12 +121,7 @@ impl Collector {
     }
 }
 
-fn result_type(
-    name: &str,
-    function: AggregateFunction,
-    argument: Option<&TypedExpr>,
-    keeps_nulls: bool,
-) -> Result<LogicalType, SqlError> {
+fn result_type(name: &str, function: AggregateFunction, argument: Option<&TypedExpr>, keeps_nulls: bool) -> Result<LogicalType, SqlError> {
     let Some(argument) = argument else { return Ok(LogicalType::not_null(TypeKind::BigInt)) };
     let of = &argument.data_type;
     let kind = match function {
@@ -193,7 +212,8 @@ impl Grouping {
         }
         let below = Relation::calc(input, None, prepared.0);
         let groups_relation = Relation::aggregate(below, group_by, calls, self.final_only);
-        let rewrite = Rewrite { keys: self.group_by.iter().zip(keys).collect(), width: self.aggregates.input_width, over: &groups_relation };
+        let rewrite =
+            Rewrite { keys: self.group_by.iter().zip(keys).collect(), width: self.aggregates.input_width, over: &groups_relation };
         let select = self.select.iter().map(|(expr, name)| Ok((rewrite.expression(expr, groups)?, name.clone())));
         let select = select.collect::<Result<Vec<_>, SqlError>>()?;
         let having = self.having.as_ref().map(|having| rewrite.expression(having, groups)).transpose()?;

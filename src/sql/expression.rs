@@ -114,6 +114,9 @@ impl Analyzer<'_> {
                 let args = vec![self.expression(expr)?, self.expression(r#in)?];
                 call("POSITION", args)
             }
+            Expr::Substring { substring_from: None, substring_for: None, .. } => {
+                Err(SqlError::new("SUBSTRING: takes 2 to 3 arguments, not 1"))
+            }
             Expr::Substring { expr, substring_from, substring_for, .. } => {
                 let mut args = vec![self.expression(expr)?];
                 args.push(match substring_from {
@@ -257,7 +260,9 @@ impl Analyzer<'_> {
         if !functions::exists(&upper) {
             let place = self.source.of(&function.name);
             let aggregates = super::aggregate::NAMES.iter().copied();
-            return Err(SqlError::new(format!("there is no function \"{name}\"")).nearest(name, functions::names().chain(aggregates)).at(place));
+            return Err(SqlError::new(format!("there is no function \"{name}\""))
+                .nearest(name, functions::names().chain(aggregates))
+                .at(place));
         }
         let args = exprs.into_iter().map(|arg| self.expression(arg)).collect::<Result<Vec<_>, _>>()?;
         call(&upper, args)
@@ -272,7 +277,9 @@ impl Analyzer<'_> {
             return Some(Err(SqlError::new(format!("{name} takes a unit and 2 arguments")).hint(format!("{name}(HOUR, …, …)"))));
         };
         Some(match (Unit::parse(word), self.expression(a), self.expression(b)) {
-            (None, ..) => Err(SqlError::new(format!("\"{word}\" is no unit of time")).hint("SECOND, MINUTE, HOUR, DAY, WEEK, MONTH, QUARTER, YEAR")),
+            (None, ..) => {
+                Err(SqlError::new(format!("\"{word}\" is no unit of time")).hint("SECOND, MINUTE, HOUR, DAY, WEEK, MONTH, QUARTER, YEAR"))
+            }
             (_, Err(error), _) | (_, _, Err(error)) => Err(error),
             (Some(unit), Ok(a), Ok(b)) if name == "TIMESTAMPADD" => time::timestamp_add(unit, a, b).map_err(SqlError::from),
             (Some(unit), Ok(a), Ok(b)) => time::timestamp_diff(unit, a, b).map_err(SqlError::from),

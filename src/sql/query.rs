@@ -330,7 +330,8 @@ fn filtered(input: Relation, filter: TypedExpr) -> Relation {
 }
 
 fn all_columns(scope: &Scope<'_>, options: &WildcardAdditionalOptions, list: &mut Vec<(TypedExpr, String)>) -> Result<(), SqlError> {
-    let plain = options.opt_exclude.is_none() && options.opt_except.is_none() && options.opt_replace.is_none() && options.opt_rename.is_none();
+    let plain =
+        options.opt_exclude.is_none() && options.opt_except.is_none() && options.opt_replace.is_none() && options.opt_rename.is_none();
     if !plain || options.opt_ilike.is_some() || options.opt_alias.is_some() {
         return Err(SqlError::new("Flink's * takes no EXCEPT, REPLACE or RENAME"));
     }

@@ -57,3 +57,12 @@ pub const JOB_FILE: ByteSize = ByteSize(16 << 20);
 
 /// Bytes of a `_metadata` file.
 pub const METADATA_FILE: ByteSize = ByteSize(256 << 20);
+
+/// Words and signs of one query: a syntax tree is as deep as a chain of operators is long, and it is walked on the stack.
+pub const SQL_TOKENS: usize = 10_000;
+
+/// Operators in one chain (`a + b + …`), for the same reason.
+pub const SQL_CHAIN: usize = 400;
+
+/// Parts of one expression, once CASE, COALESCE and BETWEEN are written out.
+pub const EXPRESSION_PARTS: usize = 20_000;

@@ -4,7 +4,7 @@
 mod conditional;
 mod hash;
 mod math;
-mod regex;
+pub mod regex;
 mod text;
 pub mod time;
 
@@ -91,11 +91,13 @@ fn find(name: &str) -> Option<&'static Entry> {
 /// A call of the function `name`; `None` if there is none.
 pub fn call(name: &str, args: Vec<TypedExpr>) -> Option<Result<TypedExpr, ExprError>> {
     let (name, definition) = find(name)?;
-    Some(match definition {
-        Definition::Expression(make) => make(args),
-        Definition::Kernel(bind) => bind(&args).and_then(|bound| apply(name, bound, args)),
-    }
-    .map_err(|e| ExprError { message: format!("{name}: {}", e.message), ..e }))
+    Some(
+        match definition {
+            Definition::Expression(make) => make(args),
+            Definition::Kernel(bind) => bind(&args).and_then(|bound| apply(name, bound, args)),
+        }
+        .map_err(|e| ExprError { message: format!("{name}: {}", e.message), ..e }),
+    )
 }
 
 fn apply(name: &'static str, bound: Bound, args: Vec<TypedExpr>) -> Result<TypedExpr, ExprError> {

@@ -10,8 +10,7 @@ use arrow::datatypes::Int64Type;
 use regex::Regex;
 use std::sync::Arc;
 
-pub(super) const FUNCTIONS: &[Entry] =
-    &[("REGEXP", Bind(regexp)), ("REGEXP_EXTRACT", Bind(extract)), ("REGEXP_REPLACE", Bind(replace))];
+pub(super) const FUNCTIONS: &[Entry] = &[("REGEXP", Bind(regexp)), ("REGEXP_EXTRACT", Bind(extract)), ("REGEXP_REPLACE", Bind(replace))];
 
 /// Compiled patterns, the last one remembered: patterns are constants as a rule.
 struct Patterns {

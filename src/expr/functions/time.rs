@@ -236,7 +236,12 @@ impl Patterns {
         Ok(Self { fixed, default: pattern.is_none() })
     }
 
-    fn get<'p>(&'p self, arg: Option<&Arg>, row: usize, last: &'p mut Option<(String, TimePattern)>) -> Result<Option<&'p TimePattern>, KernelError> {
+    fn get<'p>(
+        &'p self,
+        arg: Option<&Arg>,
+        row: usize,
+        last: &'p mut Option<(String, TimePattern)>,
+    ) -> Result<Option<&'p TimePattern>, KernelError> {
         if let Some(arg) = arg.filter(|_| !self.default)
             && arg.is_null(row)
         {
@@ -557,10 +562,7 @@ pub fn timestamp_add(unit: Unit, count: TypedExpr, moment: TypedExpr) -> Result<
     });
     let nullable = count.data_type.nullable || moment.data_type.nullable;
     let args = vec![count.cast(&TypeKind::BigInt, false)?, moment];
-    Ok(TypedExpr::call(
-        Call { name: "TIMESTAMPADD", style: Style::Function, kernel, args, fallible: true },
-        LogicalType { kind, nullable },
-    ))
+    Ok(TypedExpr::call(Call { name: "TIMESTAMPADD", style: Style::Function, kernel, args, fallible: true }, LogicalType { kind, nullable }))
 }
 
 fn move_nanos(from: i64, per_second: i64, count: i64, nanos: i64) -> Option<i64> {
