@@ -22,7 +22,7 @@ pub(super) fn days_of(year: i64, month: u64, day: u64) -> Option<i64> {
 }
 
 /// Year, month and day of a day since 1970-01-01.
-pub(super) const fn date_of(days: i64) -> (i64, u8, u8) {
+pub(crate) const fn date_of(days: i64) -> (i64, u8, u8) {
     let shifted = days + 719_468;
     let era = shifted.div_euclid(146_097);
     let day_of_era = shifted.rem_euclid(146_097);

@@ -11,6 +11,7 @@ pub mod print;
 mod registry;
 mod render;
 
+pub(crate) use calendar::date_of;
 pub use registry::{NAMES, decoder_factory, encoder_factory, options};
 
 use crate::types::{Batch, ChangelogMode};

@@ -68,8 +68,7 @@ impl Execution {
     pub(super) fn start(context: &ConnectorContext, directory: &Path, sink: &str, lineage: Option<String>) -> Result<Self, ConnectorError> {
         let storage = Arc::clone(&context.storage);
         storage.create_dir_all(directory).map_err(io("creating the sink's directory", directory))?;
-        let identity = format!("{}\0{sink}\0{}", context.execution, directory.display());
-        let uid = format!("{:016x}", xxh3_64(identity.as_bytes()));
+        let uid = unused_uid(context, directory, sink)?;
         let lineage = lineage.unwrap_or_else(|| uid.clone());
         let path = lock_path(directory, &uid);
         let failed = io("writing to the sink's directory:", directory);
@@ -155,6 +154,20 @@ impl Drop for Execution {
             // A leftover lock file is harmless: the next restore of this lineage removes it.
             let _ = self.storage.remove(&lock_path(&self.directory, &self.uid));
         }
+    }
+}
+
+/// A uid for this execution of a sink that no living sink has: two of one name in one job get two.
+fn unused_uid(context: &ConnectorContext, directory: &Path, sink: &str) -> Result<String, ConnectorError> {
+    let mut salt = 0;
+    loop {
+        let identity = format!("{}\0{sink}\0{}\0{salt}", context.execution, directory.display());
+        let uid = format!("{:016x}", xxh3_64(identity.as_bytes()));
+        let path = lock_path(directory, &uid);
+        if context.storage.entry(&path).map_err(io("looking at the lock", &path))?.is_none() {
+            return Ok(uid);
+        }
+        salt += 1;
     }
 }
 

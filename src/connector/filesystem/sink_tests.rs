@@ -120,7 +120,9 @@ fn rows_become_visible_with_their_checkpoint_under_flinks_names() {
     let name = &visible_files(&*storage)[0];
     assert!(name.starts_with("part-") && name.ends_with("-1-0.txt"), "{name}");
     assert!(writers[0].prepare_commit(checkpoint(1)).unwrap().committables.is_none(), "a file without rows");
-    writers.iter_mut().for_each(|writer| writer.close());
+    for writer in &mut writers {
+        writer.close();
+    }
     drop(writers);
     assert_eq!(names(&*storage, |_| true).len(), 1, "something was left beside the output");
 }
@@ -200,6 +202,20 @@ fn the_open_file_of_a_job_that_still_runs_is_copied_and_replaced_when_that_job_c
 }
 
 #[test]
+fn two_sinks_of_one_name_in_one_directory_do_not_overwrite_each_other() {
+    let storage = MemoryStorage::new();
+    let write = |row: i64| {
+        let mut writers = sink(&[]).writers(&in_storage(&storage, "a", 1), None, &[]).unwrap();
+        writers[0].write(&numbers(&[row])).unwrap();
+        let snapshot = writers[0].prepare_commit(checkpoint(1)).unwrap();
+        commit(&mut writers[0], 1, &snapshot);
+        writers
+    };
+    let _both = (write(1), write(2));
+    assert_eq!(visible(&*storage), [1, 2]);
+}
+
+#[test]
 fn files_roll_by_size_and_by_time() {
     let storage = MemoryStorage::new();
     let clock = ManualClock::at(WallTime(0));
@@ -219,7 +235,7 @@ fn files_roll_by_size_and_by_time() {
     clock.advance(Duration::from_secs(299));
     writer.on_idle().unwrap();
     assert_eq!(rolled(2, writer), [1234, 5678]);
-    clock.advance(Duration::from_secs(60));
+    clock.advance(Duration::from_mins(1));
     writer.on_idle().unwrap();
     assert_eq!(rolled(3, writer), [1, 1234, 5678]);
 }
@@ -356,7 +372,9 @@ impl CountingJob<'_> {
                 }
             }
         }
-        writers.iter_mut().for_each(|writer| writer.close());
+        for writer in &mut writers {
+            writer.close();
+        }
         Ok(())
     }
 }

@@ -13,6 +13,7 @@
 //! | TIMESTAMP_LTZ(p) | the same in UTC with a `Z` |
 
 use crate::connector::ConnectorError;
+use crate::format::date_of;
 use crate::types::{Column, TypeKind};
 use arrow::array::{Array, ArrayRef, AsArray, BinaryArray, BooleanArray, StringArray};
 use arrow::compute;
@@ -199,15 +200,7 @@ fn write_decimal(value: i128, scale: usize, out: &mut String) {
 
 /// `2024-01-01` from days since 1970-01-01, in the proleptic Gregorian calendar.
 fn write_date(days: i64, out: &mut String) {
-    // Years start in March here, so that the leap day is the last day of one; eras of 400 years repeat.
-    let days = days + 719_468;
-    let (era, day_of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    let (year, month, day) = date_of(days);
     let _ = write!(out, "{year:04}-{month:02}-{day:02}");
 }
 
