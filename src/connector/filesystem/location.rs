@@ -3,23 +3,26 @@
 use crate::types::OptionError;
 use std::path::{Component, Path, PathBuf};
 
-/// The absolute path that `text` names: a path, relative ones starting at `directory`, or a `file:` URL as Flink takes it
-/// (`file:///a`, `file:/a`). Errors on URLs of other stores and hosts.
-pub(in crate::connector) fn resolve(text: &str, directory: &Path) -> Result<PathBuf, OptionError> {
-    let error = |message: String| Err(OptionError::new("path", message));
-    let path = match text.split_once(':') {
-        Some(("file", rest)) => match rest.strip_prefix("//") {
-            None => rest,
-            Some(local) if local.starts_with('/') => local,
-            Some(_) => return error(format!("\"{text}\" names a host; write file:///… for a file of this machine")),
-        },
-        Some((scheme, rest)) if rest.starts_with("//") => {
-            return error(format!("\"{scheme}\" is no file system that is supported; write a path or a file: URL"));
+/// `file:///a`, `file:/a` → `/a`; a path without a scheme as it is.
+pub(super) fn local_path(path: &str) -> Result<&str, OptionError> {
+    if let Some(rest) = path.strip_prefix("file:") {
+        let local = rest.strip_prefix("//").unwrap_or(rest);
+        if local.starts_with('/') {
+            return Ok(local);
         }
-        _ => text,
-    };
+        return Err(OptionError::new("path", format!("\"{path}\" names another machine; a file URL begins with file:///")));
+    }
+    match path.split_once("://") {
+        Some((scheme, _)) => Err(OptionError::new("path", format!("files are read from this machine alone, not from {scheme}:"))),
+        None => Ok(path),
+    }
+}
+
+/// The absolute path of the directory that `text` names; relative ones start at `directory`.
+pub(super) fn directory_of(text: &str, directory: &Path) -> Result<PathBuf, OptionError> {
+    let path = local_path(text)?;
     if path.is_empty() || path.contains('\0') {
-        return error(format!("\"{text}\" is no path"));
+        return Err(OptionError::new("path", format!("\"{text}\" is no path")));
     }
     // Without `.` and a trailing slash, so that one directory has one name.
     Ok(directory.join(path).components().filter(|part| *part != Component::CurDir).collect())
@@ -31,7 +34,7 @@ mod tests {
 
     #[test]
     fn a_path_is_relative_to_the_job_and_a_file_url_is_a_path() {
-        let resolved = |text: &str| resolve(text, Path::new("/job")).map(|path| path.display().to_string());
+        let resolved = |text: &str| directory_of(text, Path::new("/job")).map(|path| path.display().to_string());
         assert_eq!(resolved("out/").unwrap(), "/job/out");
         assert_eq!(resolved("./out").unwrap(), "/job/out");
         assert_eq!(resolved("/data/out").unwrap(), "/data/out");

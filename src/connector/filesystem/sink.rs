@@ -85,7 +85,7 @@ pub(in crate::connector) fn build_sink(declaration: &SinkDeclaration) -> Result<
     Ok(Arc::new(FileSink {
         name: declaration.name.clone(),
         format: format.to_owned(),
-        directory: location::resolve(options.required("path")?, &declaration.directory)?,
+        directory: location::directory_of(options.required("path")?, &declaration.directory)?,
         factory: format::encoder_factory(format, &declaration.schema, options)?,
         policy: rolling_policy(options, compression)?,
         compression,

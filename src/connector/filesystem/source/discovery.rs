@@ -1,5 +1,6 @@
 //! Which files there are: a path, a directory or a pattern, expanded through the storage.
 
+use super::super::location::local_path;
 use crate::storage::{Entry, Storage};
 use crate::types::{OptionError, limits};
 use glob::{MatchOptions, Pattern};
@@ -67,21 +68,6 @@ impl FilePattern {
     /// The path, absolute.
     pub(super) fn path(&self) -> &Path {
         &self.whole
-    }
-}
-
-/// `file:///a`, `file:/a` → `/a`; a path without a scheme as it is.
-fn local_path(path: &str) -> Result<&str, OptionError> {
-    if let Some(rest) = path.strip_prefix("file:") {
-        let local = rest.strip_prefix("//").unwrap_or(rest);
-        if local.starts_with('/') {
-            return Ok(local);
-        }
-        return Err(OptionError::new("path", format!("\"{path}\" names another machine; a file URL begins with file:///")));
-    }
-    match path.split_once("://") {
-        Some((scheme, _)) => Err(OptionError::new("path", format!("files are read from this machine alone, not from {scheme}:"))),
-        None => Ok(path),
     }
 }
 
