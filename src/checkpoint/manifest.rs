@@ -200,6 +200,7 @@ mod time_text {
     use super::{Deserialize, Deserializer, Serializer, WallTime};
     use chrono::{DateTime, SecondsFormat};
 
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde's `with` calls")]
     pub(super) fn serialize<S: Serializer>(time: &WallTime, serializer: S) -> Result<S::Ok, S::Error> {
         let time = DateTime::from_timestamp_millis(time.0);
         let time = time.ok_or_else(|| serde::ser::Error::custom("a time beyond the calendar"))?;

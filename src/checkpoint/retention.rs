@@ -23,8 +23,7 @@ pub const fn is_discarded(retention: Retention, ending: Ending, kind: SnapshotKi
     }
     match (retention, ending) {
         (Retention::NoExternalized, _) | (_, Ending::Finished) => true,
-        (Retention::DeleteOnCancellation, Ending::Canceled | Ending::Suspended) => true,
-        (Retention::DeleteOnCancellation, Ending::Failed) => false,
+        (Retention::DeleteOnCancellation, ending) => !matches!(ending, Ending::Failed),
         (Retention::RetainOnCancellation, Ending::Canceled | Ending::Failed | Ending::Suspended) => false,
     }
 }

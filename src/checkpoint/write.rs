@@ -1,5 +1,6 @@
 //! From rows to a checkpoint: subtasks write their files side by side, then `_metadata` is written, last.
 
+use super::columns::{stored_schema, to_stored};
 use super::error::CheckpointError;
 use super::layout::{METADATA, keyed_file, operator_file};
 use super::manifest::{FORMAT_VERSION, FileEntry, KeyedStateEntry, Manifest, ManifestHeader, OperatorEntry, OperatorStateEntry};
@@ -166,9 +167,11 @@ fn fill<F: FileSink>(
         WriteError::Io(source) => CheckpointError::Io { context: format!("writing state {state}"), source },
         WriteError::Rows(message) => CheckpointError::Rows { state: state.to_owned(), message },
     };
-    let mut writer = FileWriter::new(file, schema).map_err(failed)?;
+    let schema = stored_schema(&schema);
+    let mut writer = FileWriter::new(file, Arc::clone(&schema)).map_err(failed)?;
     for batch in batches {
-        writer.write(&batch?).map_err(failed)?;
+        let rows = to_stored(batch?, &schema).map_err(|message| failed(WriteError::Rows(message)))?;
+        writer.write(&rows).map_err(failed)?;
     }
     writer.finish().map_err(failed)
 }

@@ -6,7 +6,7 @@ use rand::{Rng as _, SeedableRng as _};
 use std::time::Duration;
 
 /// Flink caps `min-pause` at a year.
-const LONGEST_PAUSE: Duration = Duration::from_secs(365 * 24 * 3600);
+const LONGEST_PAUSE: Duration = Duration::from_hours(365 * 24);
 
 /// Flink's smallest interval.
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(10);
