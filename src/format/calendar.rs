@@ -153,10 +153,10 @@ pub(super) struct TimestampReader {
     minute_ticks: i64,
 }
 
-/// `:00.000"` with the digits' values taken away is this.
-const MILLIS_TAIL: u64 = u64::from_le_bytes(*b":00.000\"");
+/// `:SS.mmm` with the digits' values taken away, and a byte that does not count.
+const MILLIS_TAIL: u64 = u64::from_le_bytes(*b":00.000\0");
 /// What to add to each byte of the tail so that its top bit comes up if it is no digit (or not the character).
-const MILLIS_LIMITS: u64 = u64::from_le_bytes([0x7f, 0x76, 0x76, 0x7f, 0x76, 0x76, 0x76, 0x7f]);
+const MILLIS_LIMITS: u64 = u64::from_le_bytes([0x7f, 0x76, 0x76, 0x7f, 0x76, 0x76, 0x76, 0]);
 
 impl TimestampReader {
     /// A reader for TIMESTAMP (or, with `zoned`, TIMESTAMP_LTZ) columns.
@@ -164,14 +164,14 @@ impl TimestampReader {
         Self { standard, zoned, ticks, minute: [0; 16], minute_ticks: 0 }
     }
 
-    /// The most frequent form, `YYYY-MM-DD HH:MM:SS.mmm"`, at `at` behind its opening quote: ticks. 24 bytes are read.
+    /// The most frequent form, the 23 bytes `YYYY-MM-DD HH:MM:SS.mmm`, at `at`: ticks. At least one more byte must follow.
     #[inline]
-    pub(super) fn quoted_millis(&mut self, bytes: &[u8], at: usize) -> Option<i64> {
+    pub(super) fn millis(&mut self, bytes: &[u8], at: usize) -> Option<i64> {
         if self.zoned || self.ticks.0 < 1_000 {
             return None;
         }
         let (minute, rest) = bytes.get(at..)?.split_first_chunk::<16>()?;
-        let tail = word_at(rest, 0)? ^ MILLIS_TAIL;
+        let tail = (word_at(rest, 0)? ^ MILLIS_TAIL) & (u64::MAX >> 8);
         if (tail.wrapping_add(MILLIS_LIMITS) | tail) & 0x8080_8080_8080_8080 != 0 {
             return None;
         }

@@ -34,8 +34,8 @@ pub(in crate::format) trait Records: Send {
     /// The columns that are written.
     fn columns(&mut self) -> &mut Columns;
 
-    /// The kinds of the rows since the last call, if they are not all inserts.
-    fn kinds(&mut self) -> Option<Vec<RowKind>>;
+    /// The kinds of the first `rows` rows, if they may be other than inserts; they are forgotten then.
+    fn kinds(&mut self, rows: usize) -> Option<Vec<RowKind>>;
 }
 
 /// Plain rows: each line is an object with the columns as its fields.
@@ -55,7 +55,7 @@ impl Records for Rows {
         &mut self.columns
     }
 
-    fn kinds(&mut self) -> Option<Vec<RowKind>> {
+    fn kinds(&mut self, _rows: usize) -> Option<Vec<RowKind>> {
         None
     }
 }
@@ -187,7 +187,7 @@ impl<R: Records> Decoder for LineDecoder<R> {
         let arrays = self.records.columns().finish(rows)?;
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
         let columns = RecordBatch::try_new_with_options(Arc::clone(&self.schema), arrays, &options)?;
-        Ok(Some(match self.records.kinds() {
+        Ok(Some(match self.records.kinds(rows) {
             None => Batch::append(columns),
             Some(kinds) => Batch::changelog(columns, kinds.into_iter().collect::<RowKinds>())?,
         }))

@@ -8,16 +8,18 @@ mod scan;
 pub(in crate::format) mod tests;
 mod value;
 
-pub(super) use order::KeyOrder;
-
 use super::calendar::TimestampStandard;
 use super::column::Columns;
 use super::{DecoderFactory, EncoderFactory};
 use crate::types::{LogicalType, OptionError, OptionKind, OptionSpec, Options, Schema, TypeKind};
 use decode::RowsFactory;
+pub(super) use decode::{LineDecoder, Records};
 use encode::JsonEncoder;
+pub(super) use encode::Objects;
+pub(super) use order::KeyOrder;
+pub(super) use scan::{blank, found, object_fields};
 use std::sync::Arc;
-use value::Reading;
+pub(super) use value::Reading;
 
 const fn option(key: &'static str, kind: OptionKind, default: Option<&'static str>, doc: &'static str) -> OptionSpec {
     OptionSpec { key, kind, default, required: false, doc }

@@ -9,7 +9,7 @@ const TOPS: u64 = 0x8080_8080_8080_8080;
 
 /// The position of the first byte at or behind `at` that is no blank. Line ends are no blanks.
 #[inline]
-pub(super) fn blank(bytes: &[u8], mut at: usize) -> usize {
+pub(in crate::format) fn blank(bytes: &[u8], mut at: usize) -> usize {
     while let Some(b' ' | b'\t' | b'\r') = bytes.get(at) {
         at += 1;
     }
@@ -231,6 +231,33 @@ pub(super) fn colon(bytes: &[u8], at: usize) -> Result<usize, Reject> {
     Ok(blank(bytes, at + 1))
 }
 
+/// Calls `field` with the key and the position of the value of each field of the object at `at`; the position behind it.
+pub(in crate::format) fn object_fields(bytes: &[u8], at: usize, mut field: impl FnMut(&[u8], usize)) -> Result<usize, Reject> {
+    let at = blank(bytes, at);
+    if bytes.get(at) != Some(&b'{') {
+        return Err(Reject::new(format!("expected an object, found {}", found(bytes, at))));
+    }
+    let mut at = blank(bytes, at + 1);
+    if bytes.get(at) == Some(&b'}') {
+        return Ok(at + 1);
+    }
+    let mut key = Vec::new();
+    loop {
+        if bytes.get(at) != Some(&b'"') {
+            return Err(Reject::new(format!("expected a key, found {}", found(bytes, at))));
+        }
+        key.clear();
+        let value = colon(bytes, unescape(bytes, at + 1, &mut key)?)?;
+        field(&key, value);
+        at = blank(bytes, skip_value(bytes, value)?);
+        match bytes.get(at) {
+            Some(b',') => at = blank(bytes, at + 1),
+            Some(b'}') => return Ok(at + 1),
+            _ => return Err(Reject::new(format!("expected , or }}, found {}", found(bytes, at)))),
+        }
+    }
+}
+
 /// Appends the value at `at` without the blanks between its tokens, its strings escaped as Jackson writes them; the position
 /// behind it.
 pub(super) fn compact(bytes: &[u8], at: usize, out: &mut Vec<u8>) -> Result<usize, Reject> {
@@ -255,7 +282,7 @@ pub(super) fn compact(bytes: &[u8], at: usize, out: &mut Vec<u8>) -> Result<usiz
 }
 
 /// What stands at `at`, for messages: a token, cut to a readable length.
-pub(super) fn found(bytes: &[u8], at: usize) -> String {
+pub(in crate::format) fn found(bytes: &[u8], at: usize) -> String {
     const LONGEST: usize = 40;
     let rest = bytes.get(at..).unwrap_or_default();
     let line = &rest[..rest.iter().position(|byte| *byte == b'\n').unwrap_or(rest.len())];

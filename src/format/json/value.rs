@@ -3,7 +3,7 @@
 
 use super::Reject;
 use super::order::Target;
-use super::scan::{blank, colon, compact, found, number_end, skip_value, string_stop, unescape, word_end};
+use super::scan::{blank, compact, found, number_end, object_fields, skip_value, string_stop, unescape, word_end};
 use crate::format::column::{Column, Columns, Misfit, Values, put};
 use crate::format::parse::{digits, double, signed};
 use std::collections::HashMap;
@@ -99,28 +99,30 @@ impl Column {
     #[inline]
     pub(super) fn read_json(&mut self, reading: &mut Reading, bytes: &[u8], at: usize, index: usize) -> Read {
         // The usual forms of the usual types; everything else takes the general way.
-        let end = match &mut self.values {
-            Values::Int64(values) => plain_integer(bytes, at).map(|(value, end)| {
-                put(values, index, value);
-                end
-            }),
+        match &mut self.values {
+            Values::Int64(values) => {
+                if let Some((value, end)) = plain_integer(bytes, at) {
+                    put(values, index, value);
+                    self.validity.set(index);
+                    return Ok(end);
+                }
+            }
             Values::Text(text) if bytes.get(at) == Some(&b'"') => {
                 let (stop, ascii) = string_stop(bytes, at + 1);
-                let plain = bytes.get(stop) == Some(&b'"') && (ascii || std::str::from_utf8(&bytes[at + 1..stop]).is_ok());
-                plain.then(|| {
+                if bytes.get(stop) == Some(&b'"') && (ascii || std::str::from_utf8(&bytes[at + 1..stop]).is_ok()) {
                     text.write(index, &bytes[at + 1..stop]);
-                    stop + 1
-                })
+                    self.validity.set(index);
+                    return Ok(stop + 1);
+                }
             }
-            Values::Timestamp { ticks, reader, .. } if bytes.get(at) == Some(&b'"') => reader.quoted_millis(bytes, at + 1).map(|value| {
-                put(ticks, index, value);
-                at + 25
-            }),
-            _ => None,
-        };
-        if let Some(end) = end {
-            self.validity.set(index);
-            return Ok(end);
+            Values::Timestamp { ticks, reader, .. } if bytes.get(at) == Some(&b'"') => {
+                if let (Some(value), Some(b'"')) = (reader.millis(bytes, at + 1), bytes.get(at + 24)) {
+                    put(ticks, index, value);
+                    self.validity.set(index);
+                    return Ok(at + 25);
+                }
+            }
+            _ => {}
         }
         self.read_any(reading, bytes, at, index)
     }
@@ -272,27 +274,12 @@ fn read_elements(element: &mut Column, reading: &mut Reading, bytes: &[u8], at: 
 fn entries(bytes: &[u8], at: usize) -> Result<(Vec<(Vec<u8>, usize)>, usize), Reject> {
     let mut entries: Vec<(Vec<u8>, usize)> = Vec::new();
     let mut places: HashMap<Vec<u8>, usize> = HashMap::new();
-    let mut at = blank(bytes, at + 1);
-    if bytes.get(at) == Some(&b'}') {
-        return Ok((entries, at + 1));
-    }
-    loop {
-        if bytes.get(at) != Some(&b'"') {
-            return Err(Reject::new(format!("expected a key, found {}", found(bytes, at))));
-        }
-        let mut key = Vec::new();
-        let end = unescape(bytes, at + 1, &mut key)?;
-        let value_at = colon(bytes, end)?;
-        let place = *places.entry(key.clone()).or_insert(entries.len());
+    let end = object_fields(bytes, at, |key, value| {
+        let place = *places.entry(key.to_vec()).or_insert(entries.len());
         match entries.get_mut(place) {
-            Some(entry) => entry.1 = value_at,
-            None => entries.push((key, value_at)),
+            Some(entry) => entry.1 = value,
+            None => entries.push((key.to_vec(), value)),
         }
-        at = blank(bytes, skip_value(bytes, value_at)?);
-        match bytes.get(at) {
-            Some(b',') => at = blank(bytes, at + 1),
-            Some(b'}') => return Ok((entries, at + 1)),
-            _ => return Err(Reject::new(format!("expected , or }}, found {}", found(bytes, at)))),
-        }
-    }
+    })?;
+    Ok((entries, end))
 }
