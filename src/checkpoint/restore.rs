@@ -2,7 +2,7 @@
 
 use super::error::RestoreError;
 use super::manifest::{KeyedStateEntry, Manifest, OperatorEntry, OperatorStateEntry};
-use crate::state::StateDescriptor;
+use crate::state::{Compatibility, StateDescriptor, compatibility};
 use crate::types::{MaxParallelism, OperatorUid, Parallelism, Schema};
 use std::sync::Arc;
 
@@ -33,6 +33,8 @@ pub struct OperatorStateSpec {
 pub enum Outcome {
     /// Its rows are loaded.
     Restored,
+    /// Its rows are loaded and changed on the way; says how.
+    Evolves(String),
     /// The savepoint lacks it: it starts empty.
     New,
     /// The job lacks it: it is left behind, if that is allowed.
@@ -195,19 +197,11 @@ fn holds_rows(state: &KeyedStateEntry) -> bool {
 }
 
 fn compare(saved: &StateDescriptor, now: &StateDescriptor) -> Outcome {
-    let same = saved.kind == now.kind && saved.key == now.key && saved.value == now.value;
-    if same {
-        return Outcome::Restored;
+    match compatibility(saved, now) {
+        Compatibility::Same => Outcome::Restored,
+        Compatibility::Evolves(how) => Outcome::Evolves(how),
+        Compatibility::Incompatible(reason) => Outcome::Incompatible(reason),
     }
-    Outcome::Incompatible(format!(
-        "it was saved as {:?} with key ({}) and value ({}), the job has {:?} with key ({}) and value ({})",
-        saved.kind,
-        columns_text(&saved.key),
-        columns_text(&saved.value),
-        now.kind,
-        columns_text(&now.key),
-        columns_text(&now.value)
-    ))
 }
 
 fn compare_columns(saved: &Schema, now: Option<&Schema>) -> Outcome {
@@ -335,6 +329,14 @@ mod tests {
             assert!(problems[0].contains("State splits of operator bids") && problems[0].contains("path STRING"), "{problems:?}");
             assert!(problems[1].contains("State count of operator totals") && problems[1].contains("BIGINT"), "{problems:?}");
         }
+    }
+
+    #[test]
+    fn a_state_whose_type_was_widened_is_restored_and_says_so() {
+        let mut now = descriptor("count", "BIGINT");
+        now.value = schema(&[("v", "BIGINT"), ("added", "STRING")]);
+        let plan = plan(&job(vec![now], None), None, false).accepted().unwrap();
+        assert!(matches!(&plan.states[1].outcome, Outcome::Evolves(how) if how.contains("added")), "{plan:?}");
     }
 
     #[test]
