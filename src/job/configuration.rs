@@ -57,7 +57,7 @@ impl Configuration {
 }
 
 /// The longest wait for a batch to fill: practically for ever.
-const FOR_EVER: Duration = Duration::from_secs(365 * 24 * 3600);
+const FOR_EVER: Duration = Duration::from_hours(365 * 24);
 
 /// Flink's bounds of checkpoint times (`CheckpointCoordinatorConfiguration`).
 const MIN_CHECKPOINT_TIME: Duration = Duration::from_millis(10);
@@ -93,7 +93,7 @@ pub fn read(entries: &[Entry], defaults: &Defaults, problems: &mut Vec<Problem>)
 }
 
 fn check_keys(entries: &[Entry], problems: &mut Vec<Problem>) {
-    for entry in entries {
+    for entry in entries.iter().filter(|entry| !entry.value.is_broken()) {
         let key = entry.key.as_str();
         if let Some(option) = options::find(key) {
             check_value(option, entry, problems);
@@ -426,7 +426,7 @@ impl<'a> Reader<'a, '_> {
 fn deciding<'a>(entries: &'a [Entry], key: &str) -> Option<&'a Entry> {
     let option = options::find(key)?;
     let rank = |entry: &&Entry| (entry.value.place().origin, entry.key == option.spec.key);
-    entries.iter().filter(|entry| option.is_called(&entry.key)).max_by_key(rank)
+    entries.iter().filter(|entry| option.is_called(&entry.key) && !entry.value.is_broken()).max_by_key(rank)
 }
 
 /// Every option with its effective value as text; what came from the environment is masked.
@@ -489,7 +489,7 @@ mod tests {
         assert_eq!((settings.name.as_str(), settings.parallelism.get(), settings.max_parallelism), ("job", 4, None));
         let checkpointing = &settings.checkpointing;
         assert_eq!(checkpointing.interval, Some(Duration::from_secs(10)));
-        assert_eq!(checkpointing.timeout, Duration::from_secs(600));
+        assert_eq!(checkpointing.timeout, Duration::from_mins(10));
         assert_eq!((checkpointing.max_concurrent, checkpointing.tolerable_failed, checkpointing.num_retained), (1, 0, 1));
         assert_eq!(checkpointing.retention, Retention::NoExternalized);
         assert_eq!(checkpointing.storage, CheckpointStorage::FileSystem("/state/checkpoints".into()));
@@ -498,9 +498,9 @@ mod tests {
         assert_eq!(settings.auto_watermark_interval, Duration::from_millis(200));
         let exponential = RestartSettings::ExponentialDelay {
             initial: Duration::from_secs(1),
-            max: Duration::from_secs(60),
+            max: Duration::from_mins(1),
             multiplier: 1.5,
-            reset_threshold: Duration::from_secs(3600),
+            reset_threshold: Duration::from_hours(1),
             jitter: 0.1,
             attempts: None,
         };

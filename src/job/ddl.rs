@@ -81,13 +81,18 @@ pub fn parse_columns(text: &str) -> (TableDefinition, Vec<DdlError>) {
     parser.finish()
 }
 
+/// A name and where it stands.
+type Named = (String, Range<usize>);
+
 struct Parser<'a> {
     text: &'a str,
     at: usize,
     errors: Vec<DdlError>,
     columns: Vec<ColumnDefinition>,
-    keys: Vec<(Range<usize>, Vec<(String, Range<usize>)>)>,
-    watermarks: Vec<(String, Range<usize>, Range<usize>)>,
+    /// Each primary key: where it stands, and its columns.
+    keys: Vec<(Range<usize>, Vec<Named>)>,
+    /// Each watermark: its column and the bytes of its expression.
+    watermarks: Vec<(Named, Range<usize>)>,
 }
 
 impl<'a> Parser<'a> {
@@ -206,7 +211,7 @@ impl<'a> Parser<'a> {
         let (name, range) = self.name("a column")?;
         self.expect_words(&["AS"], "AS and the watermark's expression")?;
         let expression = self.expression("the watermark's expression")?;
-        self.watermarks.push((name, range, expression));
+        self.watermarks.push(((name, range), expression));
         Some(())
     }
 
@@ -277,7 +282,7 @@ impl<'a> Parser<'a> {
         if self.eat_word("FROM") {
             self.skip_space();
             if let Some(end) = self.rest().starts_with('\'').then(|| quoted_end(self.rest(), '\'')).flatten() {
-                key = self.rest()[1..end - 1].to_owned();
+                self.rest()[1..end - 1].clone_into(&mut key);
                 self.at += end;
             }
         }
@@ -332,17 +337,15 @@ impl<'a> Parser<'a> {
                         return None;
                     }
                 }
-                '\'' | '`' | '"' => match quoted_end(self.rest(), c) {
-                    Some(end) => {
-                        self.at += end;
-                        continue;
-                    }
-                    None => {
+                '\'' | '`' | '"' => {
+                    let Some(end) = quoted_end(self.rest(), c) else {
                         self.error(self.at..self.at + 1, format!("a {c} is not closed"));
                         self.at = self.text.len();
                         return None;
-                    }
-                },
+                    };
+                    self.at += end;
+                    continue;
+                }
                 _ => {}
             }
             self.at += c.len_utf8();
@@ -435,10 +438,10 @@ impl<'a> Parser<'a> {
 
     fn resolve_watermark(&mut self) -> Option<WatermarkDefinition> {
         let watermarks = std::mem::take(&mut self.watermarks);
-        for (_, range, _) in watermarks.iter().skip(1) {
+        for ((_, range), _) in watermarks.iter().skip(1) {
             self.error(range.clone(), "a table has at most one watermark");
         }
-        let (name, range, expression) = watermarks.into_iter().next()?;
+        let ((name, range), expression) = watermarks.into_iter().next()?;
         let column = self.find(&name, &range, "watermark")?;
         if let ColumnKind::Physical(data_type) = &self.columns[column].kind
             && !is_rowtime(&data_type.kind)
@@ -459,10 +462,9 @@ pub fn is_rowtime(kind: &TypeKind) -> bool {
 pub fn comment_end(text: &str) -> Option<usize> {
     if text.starts_with("--") {
         Some(text.find('\n').map_or(text.len(), |at| at + 1))
-    } else if text.starts_with("/*") {
-        Some(text[2..].find("*/").map_or(text.len(), |at| at + 4))
     } else {
-        None
+        let inside = text.strip_prefix("/*")?;
+        Some(inside.find("*/").map_or(text.len(), |at| at + 4))
     }
 }
 

@@ -3,7 +3,7 @@
 
 use super::configuration::Configuration;
 use super::ddl::ColumnKind;
-use super::problem::Problem;
+use super::problem::{Place, Problem};
 use super::settings::RuntimeMode;
 use super::spec::{Spec, TableSpec};
 use super::table_names::{order, tables_read};
@@ -84,7 +84,8 @@ fn check_names(spec: &Spec, problems: &mut Vec<Problem>) {
         for table in tables {
             let uid = uid_of(table);
             let place = table.text("uid").map_or(&table.name_place, Text::place);
-            if uid.is_empty() || uid.starts_with('.') || uid.contains(|c: char| c == '/' || c == '\\' || c.is_control()) {
+            let named = table.text("uid").is_some();
+            if named && (uid.is_empty() || uid.starts_with('.') || uid.contains(|c: char| c == '/' || c == '\\' || c.is_control())) {
                 problems.push(Problem::at(place, "a uid must not be empty, start with a dot, or have / or \\ in it"));
             }
             if let Some(other) = seen.insert(uid, &table.name) {
@@ -106,11 +107,15 @@ fn check_usage(spec: &Spec, problems: &mut Vec<Problem>) {
         read.extend(own.into_iter().filter(|name| *name != transform.name));
         read.extend(transform.text("input").map(|text| text.as_str().to_owned()));
     }
-    for source in spec.sources.iter().filter(|source| !read.contains(&source.name)) {
+    // Whoever names the wrong table, or none, may have meant one that nothing seems to read.
+    let known = |name: &str| spec.sources.iter().chain(&spec.transforms).any(|table| table.name == name);
+    let lost = spec.sinks.iter().any(|sink| sink.text("input").is_none_or(|input| !known(input.as_str())))
+        || spec.transforms.iter().any(|transform| transform.text("sql").is_none_or(Text::is_broken));
+    for source in spec.sources.iter().filter(|source| !lost && !read.contains(&source.name)) {
         let message = format!("nothing reads the source \"{}\"", source.name);
         problems.push(Problem::at(&source.name_place, message).help("remove it, or read it in a transform or a sink"));
     }
-    for transform in spec.transforms.iter().filter(|transform| !read.contains(&transform.name)) {
+    for transform in spec.transforms.iter().filter(|transform| !lost && !read.contains(&transform.name)) {
         let message = format!("nothing reads the transform \"{}\": it does not run", transform.name);
         problems.push(Problem::at(&transform.name_place, message).help("read it in another transform or a sink").warning());
     }
@@ -230,7 +235,9 @@ impl SinkPlanner<'_> {
                     ColumnKind::Computed(_) => None,
                 });
                 let schema = Schema::new(physical.collect());
-                check_schema(sink, text, &schema, input.as_str(), &table.schema, problems)?;
+                let places = definition.columns.iter().filter(|column| matches!(column.kind, ColumnKind::Physical(_)));
+                let places: Vec<Place> = places.map(|column| text.place_of(column.range.clone())).collect();
+                check_schema((sink, text.place(), &places), &schema, (input.as_str(), &table.schema), problems)?;
                 let key = definition.primary_key.iter().filter_map(|at| schema.index_of(&definition.columns[*at].name));
                 let key: Vec<usize> = key.collect();
                 (schema, if key.is_empty() { table.unique_key.clone().unwrap_or_default() } else { key })
@@ -263,13 +270,12 @@ impl SinkPlanner<'_> {
     }
 }
 
-/// A sink's declared columns against those that arrive: by position, with equal types, as for Flink's INSERT INTO.
+/// A sink's declared columns (with the places of the schema and of each column) against those that arrive: by position, with equal
+/// types, as for Flink's INSERT INTO.
 fn check_schema(
-    sink: &TableSpec,
-    text: &Text,
+    (sink, schema, columns): (&TableSpec, &Place, &[Place]),
     declared: &Schema,
-    input: &str,
-    arriving: &Schema,
+    (input, arriving): (&str, &Schema),
     problems: &mut Vec<Problem>,
 ) -> Option<()> {
     let list = |schema: &Schema| {
@@ -278,8 +284,9 @@ fn check_schema(
     };
     if declared.columns.len() != arriving.columns.len() {
         let (has, gets) = (declared.columns.len(), arriving.columns.len());
-        let message = format!("sink \"{}\" declares {has} columns, but \"{input}\" has {gets}", sink.name);
-        problems.push(Problem::at(text.place(), message).help(format!("the input's columns are {}", list(arriving))));
+        let columns = if has == 1 { "column" } else { "columns" };
+        let message = format!("sink \"{}\" declares {has} {columns}, but \"{input}\" has {gets}", sink.name);
+        problems.push(Problem::at(schema, message).help(format!("the input's columns are {}", list(arriving))));
         return None;
     }
     let mut fits = true;
@@ -305,7 +312,7 @@ fn check_schema(
             wanted.nullable = true;
             format!("CAST({} AS {wanted}) in the query, or declare {} {}", from.name, to.name, from.data_type)
         };
-        problems.push(Problem::at(text.place(), message).help(hint));
+        problems.push(Problem::at(columns.get(position).unwrap_or(schema), message).help(hint));
     }
     fits.then_some(())
 }

@@ -99,7 +99,9 @@ pub fn nearest<'n>(wrong: &str, names: impl IntoIterator<Item = &'n str>) -> Opt
         };
         // A third of the letters may be wrong, as rustc has it.
         let allowed = (lower.chars().count().max(candidate.chars().count()) / 3).max(1);
-        if distance <= allowed && best.is_none_or(|(found, _)| distance < found) {
+        // Nothing in common is no resemblance, however short the names are.
+        let common = distance < lower.chars().count();
+        if common && distance <= allowed && best.is_none_or(|(found, _)| distance < found) {
             best = Some((distance, name));
         }
     }

@@ -134,7 +134,7 @@ impl Spec {
             problems.push(problem.nearest(name, tables.iter().map(|table| table.name.as_str())));
             return;
         };
-        entry.key = rest[tables[at].name.len() + 1..].to_owned();
+        rest[tables[at].name.len() + 1..].clone_into(&mut entry.key);
         replace(&mut tables[at].entries, entry);
     }
 }
@@ -193,16 +193,14 @@ impl Reader<'_, '_> {
             }
             return;
         }
-        match item.as_value().and_then(|value| self.text(value)) {
-            Some(text) => {
-                let value = text.expand(self.environment, self.problems);
-                into.push(Entry { key: path.to_owned(), key_place, value });
-            }
-            None => {
-                let place = item.span().map_or(key_place, Place::file);
-                let message = format!("{path}: expected a text, a number or true/false, found {}", article(item.type_name()));
-                self.problems.push(Problem::at(&place, message));
-            }
+        if let Some(text) = item.as_value().and_then(|value| self.text(value)) {
+            let value = text.expand(self.environment, self.problems);
+            into.push(Entry { key: path.to_owned(), key_place, value });
+        } else {
+            let range = item.span().unwrap_or_else(|| key_place.range.clone());
+            let message = format!("{path}: expected a text, a number or true/false, found {}", article(item.type_name()));
+            self.problems.push(Problem::at(&Place::file(range.clone()), message));
+            into.push(Entry { key: path.to_owned(), key_place, value: Text::broken(range) });
         }
     }
 

@@ -59,6 +59,7 @@ impl OptionTables {
         let mut options = Vec::new();
         for entry in spec.entries.iter().filter(|entry| !self.own.contains(&entry.key.as_str())) {
             match self.specs.iter().find(|known| known.matches(&entry.key)) {
+                Some(_) if entry.value.is_broken() => {}
                 Some(known) => match known.check(&entry.key, entry.value.as_str()) {
                     Ok(()) => options.push((entry.key.clone(), entry.value.as_str().to_owned())),
                     Err(error) => problems.push(super::configuration::wrong_value(known, entry, &error.message)),
@@ -100,7 +101,7 @@ pub(crate) fn required<'a>(kind: &str, spec: &'a TableSpec, key: &str, help: Str
         let message = format!("{} \"{}\" has no \"{key}\"", singular(kind), spec.name);
         problems.push(Problem::at(&spec.name_place, message).help(help));
     }
-    found
+    found.filter(|text| !text.is_broken())
 }
 
 /// The connector that a table names, with its options and those of its format.
@@ -110,14 +111,12 @@ pub(crate) fn connector_of(
     own: &'static [&'static str],
     problems: &mut Vec<Problem>,
 ) -> Option<(String, OptionTables)> {
-    let (names, options): (&[&str], fn(&str) -> Option<&'static [OptionSpec]>) = if kind == "sources" {
-        (connector::SOURCE_CONNECTORS, connector::source_options)
-    } else {
-        (connector::SINK_CONNECTORS, connector::sink_options)
-    };
+    let is_source = kind == "sources";
+    let names = if is_source { connector::SOURCE_CONNECTORS } else { connector::SINK_CONNECTORS };
     let help = format!("the connectors for {kind} are {}", names.join(", "));
     let text = required(kind, spec, "connector", help.clone(), problems)?;
-    let Some(connector_options) = options(text.as_str()) else {
+    let options = if is_source { connector::source_options(text.as_str()) } else { connector::sink_options(text.as_str()) };
+    let Some(connector_options) = options else {
         let message = text.mask(&format!("unknown connector \"{}\"", text.as_str()));
         let problem = Problem::at(text.place(), message).help(help);
         problems.push(problem.nearest(text.as_str(), names.iter().copied()));
@@ -191,13 +190,11 @@ pub(crate) fn uid_of(spec: &TableSpec) -> &str {
 
 /// A problem that a connector or format has with an option.
 pub(crate) fn option_problem(spec: &TableSpec, error: &OptionError) -> Problem {
-    match spec.get(&error.key) {
-        Some(entry) => Problem::at(entry.value.place(), entry.value.mask(&error.to_string())),
-        None => {
-            let message = spec.entries.iter().fold(error.to_string(), |message, entry| entry.value.mask(&message));
-            Problem::at(&spec.name_place, format!("\"{}\": {message}", spec.name))
-        }
+    if let Some(entry) = spec.get(&error.key) {
+        return Problem::at(entry.value.place(), entry.value.mask(&error.to_string()));
     }
+    let message = spec.entries.iter().fold(error.to_string(), |message, entry| entry.value.mask(&message));
+    Problem::at(&spec.name_place, format!("\"{}\": {message}", spec.name))
 }
 
 /// Reads a column list; `None` if there is a problem.

@@ -79,3 +79,98 @@ fn what_comes_from_the_environment_is_used_but_never_shown() {
         assert!(!problems.contains("hunter2"), "{problems}");
     }
 }
+
+/// The parts of a right job around a changed one: a source `s`, a transform `t`, a sink `out`.
+fn job(source: &str, sink: &str, rest: &str) -> String {
+    format!("[sources.s]\n{source}\n[sinks.out]\n{sink}\n{rest}")
+}
+
+const SOURCE: &str = "connector = \"filesystem\"\npath = \"in\"\nformat = \"json\"\nschema = \"a BIGINT, b STRING\"";
+const SINK: &str = "input = \"s\"\nconnector = \"print\"";
+
+/// Wrong files and all that is said about them.
+#[expect(clippy::too_many_lines, reason = "a table")]
+fn wrong_files() -> Vec<(String, &'static str)> {
+    let source = |lines: &str| job(lines, SINK, "");
+    let sink = |lines: &str| job(SOURCE, lines, "");
+    let rest = |lines: &str| job(SOURCE, SINK, lines);
+    let schema = |columns: &str| source(&SOURCE.replace("a BIGINT, b STRING", columns));
+    vec![
+        ("a = ".to_owned(), "X"),
+        ("[sources.s".to_owned(), "X"),
+        (String::new(), "X"),
+        (source("path = \"in\""), "X"),
+        (source(&SOURCE.replace("filesystem", "filesytem")), "X"),
+        (source(&SOURCE.replace("path", "pth")), "X"),
+        (source(&SOURCE.replace("\"json\"", "\"jsn\"")), "X"),
+        (source(&format!("{SOURCE}\njson.ignore-parse-error = true")), "X"),
+        (source(&format!("{SOURCE}\njson.ignore-parse-errors = \"perhaps\"")), "X"),
+        (source(&format!("{SOURCE}\nbad-records = \"skp\"")), "X"),
+        (source(&format!("{SOURCE}\nbad-records = {{ dead-letter = \"s3://b/c\" }}")), "X"),
+        (source(&format!("{SOURCE}\nbad-records = {{ letters = \"x\" }}")), "X"),
+        (source(&format!("{SOURCE}\nuid = \"a/b\"")), "X"),
+        (source("connector = \"datagen\"\nschema = \"a INT\"\nfields.a.knd = \"random\""), "X"),
+        (schema("a BIGNT, b STRING"), "X"),
+        (schema("a BIGINT b STRING"), "X"),
+        (schema("a BIGINT, a STRING"), "X"),
+        (schema("a BIGINT, WATERMARK FOR b AS b"), "X"),
+        (schema("a BIGINT, PRIMARY KEY (a)"), "X"),
+        (schema("o BIGINT METADATA FROM 'offset'"), "X"),
+        (schema("p AS 1"), "X"),
+        (source(&SOURCE.replace("\"a BIGINT, b STRING\"", "\"\"\"\n  a BIGINT,\n  b STRNG,\n  c INT\n\"\"\"")), "X"),
+        (source(&SOURCE.replace("\"in\"", "\"${NOPE}\"")), "X"),
+        (source(&SOURCE.replace("\"in\"", "[[1]]")), "X"),
+        (sink("connector = \"print\""), "X"),
+        (sink("input = \"t\"\nconnector = \"print\""), "X"),
+        (sink("input = \"s\""), "X"),
+        (sink("input = \"s\"\nconnector = \"kafka\""), "X"),
+        (sink("input = \"s\"\nconnector = \"jdbc\"\nurl = \"jdbc:sqlite:x.db\""), "X"),
+        (sink("input = \"s\"\nconnector = \"jdbc\"\nurl = \"jdbc:postgresql://h/d\"\ntable-name = \"t\""), "X"),
+        (sink(&format!("{SINK}\nschema = \"a BIGINT\"")), "X"),
+        (sink(&format!("{SINK}\nschema = \"a INT, b STRING\"")), "X"),
+        (sink(&format!("{SINK}\nschema = \"b STRING, a BIGINT\"")), "X"),
+        (sink(&format!("{SINK}\nsink.parallelism = 0")), "X"),
+        (
+            job(
+                "connector = \"filesystem\"\npath = \"in\"\nformat = \"debezium-json\"\nschema = \"a BIGINT\"",
+                "input = \"s\"\nconnector = \"filesystem\"\npath = \"out\"\nformat = \"json\"",
+                "",
+            ),
+            "X",
+        ),
+        (
+            job(
+                "connector = \"filesystem\"\npath = \"in\"\nformat = \"debezium-json\"\nschema = \"a BIGINT PRIMARY KEY NOT ENFORCED, b INT\"",
+                "input = \"s\"\nconnector = \"jdbc\"\nurl = \"jdbc:sqlite:x.db\"\ntable-name = \"t\"\nschema = \"a BIGINT, b INT PRIMARY KEY NOT ENFORCED\"",
+                "",
+            ),
+            "X",
+        ),
+        (rest("[transforms.s]\nsql = \"SELECT 1\""), "X"),
+        (rest("[transforms.t]\nscript = \"t.lua\"\ninput = \"s\""), "X"),
+        (rest("[transforms.t]\nsqll = \"SELECT * FROM s\""), "X"),
+        (rest("[transforms.t]\nsql = \"SELECT * FROM u\"\n[transforms.u]\nsql = \"SELECT * FROM t\""), "X"),
+        (rest("[transforms.t]\nsql = \"SELECT * FROM t\""), "X"),
+        (rest("[sources.unused]\nconnector = \"datagen\"\nschema = \"a INT\""), "X"),
+        (rest("[sinks.out2]\nuid = \"s\"\ninput = \"s\"\nconnector = \"print\""), "X"),
+        (rest("[source.s]\npath = \"x\""), "X"),
+        (rest("[execution]\nruntime-mod = \"BATCH\""), "X"),
+        (rest("[execution.checkpointing]\ninterval = \"10 parsecs\"\nmode = \"ONCE\"\n[parallelism]\ndefault = 0"), "X"),
+        (
+            job(
+                "connector = \"stdin\"\nformat = \"json\"\nschema = \"a INT\"",
+                SINK,
+                "[execution]\nruntime-mode = \"BATCH\"\n[sinks.\"a/b\"]\ninput = \"s\"\nconnector = \"print\"",
+            ),
+            "X",
+        ),
+    ]
+}
+
+#[test]
+fn a_wrong_file_says_all_that_is_wrong_and_where() {
+    for (file, expected) in wrong_files() {
+        println!("=====\n{file}\n-----\n{}", wrong(&file));
+        let _ = expected;
+    }
+}

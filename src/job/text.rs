@@ -10,6 +10,7 @@ pub struct Text {
     place: Place,
     pieces: Vec<Piece>,
     secrets: Vec<Secret>,
+    broken: bool,
 }
 
 /// Bytes of the value and the bytes of the origin that they were written as.
@@ -34,20 +35,31 @@ impl Text {
     pub fn toml_string(value: &str, raw: &str, range: Range<usize>) -> Self {
         let whole = || vec![Piece { value: 0..value.len(), origin: range.clone(), linear: false }];
         let pieces = align(value, raw, range.start).unwrap_or_else(whole);
-        Self { value: value.to_owned(), place: Place::file(range), pieces, secrets: Vec::new() }
+        Self { value: value.to_owned(), place: Place::file(range), pieces, secrets: Vec::new(), broken: false }
+    }
+
+    /// A value that is no text, a problem with which has been reported.
+    pub fn broken(range: Range<usize>) -> Self {
+        Self { value: String::new(), place: Place::file(range), pieces: Vec::new(), secrets: Vec::new(), broken: true }
+    }
+
+    /// True if a problem with the text as such has been reported: what it would mean does not matter.
+    pub fn is_broken(&self) -> bool {
+        self.broken
     }
 
     /// A number or boolean in the job file.
     pub fn toml_scalar(value: String, range: Range<usize>) -> Self {
         let pieces = vec![Piece { value: 0..value.len(), origin: range.clone(), linear: false }];
-        Self { value, place: Place::file(range), pieces, secrets: Vec::new() }
+        Self { value, place: Place::file(range), pieces, secrets: Vec::new(), broken: false }
     }
 
     /// The value of a flag, which starts at byte `start` of what is shown of it.
     pub fn flag(index: usize, value: &str, start: usize) -> Self {
         let range = start..start + value.len();
         let pieces = vec![Piece { value: 0..value.len(), origin: range.clone(), linear: true }];
-        Self { value: value.to_owned(), place: Place { origin: Origin::Flag(index), range }, pieces, secrets: Vec::new() }
+        let place = Place { origin: Origin::Flag(index), range };
+        Self { value: value.to_owned(), place, pieces, secrets: Vec::new(), broken: false }
     }
 
     /// The text.
@@ -102,7 +114,8 @@ impl Text {
         if !self.value.contains("${") {
             return self;
         }
-        let mut out = Self { value: String::new(), place: self.place.clone(), pieces: Vec::new(), secrets: Vec::new() };
+        let mut out = Self { value: String::new(), place: self.place.clone(), pieces: Vec::new(), secrets: Vec::new(), broken: false };
+        let before = problems.len();
         let mut at = 0;
         while let Some(found) = self.value[at..].find("${").map(|offset| at + offset) {
             if self.value[at..found].ends_with('$') {
@@ -115,12 +128,14 @@ impl Text {
             let Some(end) = self.value[found..].find('}').map(|offset| found + offset) else {
                 let place = self.place_of(found..self.value.len());
                 problems.push(Problem::at(&place, "\"${\" is not closed").help("write \"$${\" for a literal \"${\""));
+                out.broken = true;
                 return out;
             };
             out.substitute(&self, found..end + 1, environment, problems);
             at = end + 1;
         }
         out.copy(&self, at..self.value.len());
+        out.broken = problems.len() > before;
         out
     }
 
