@@ -1,5 +1,6 @@
 //! Whole job files: right ones become graphs, wrong ones say what is wrong and where.
 
+mod graphs;
 mod reference;
 mod wrong;
 
@@ -80,5 +81,32 @@ fn what_comes_from_the_environment_is_used_but_never_shown() {
     ] {
         let problems = wrong(&COPY.replace("connector = \"print\"", broken));
         assert!(!problems.contains("hunter2"), "{problems}");
+    }
+}
+
+/// Changes of a right file, as a person might make them.
+fn mutated() -> impl proptest::strategy::Strategy<Value = String> {
+    use proptest::prelude::*;
+    let insert = "(\\[|\\]|\"|\"\"\"|\\{|\\}|=|\\.|,|\n|\\$\\{|'|`|\\(|ü|sources|sql|uid|AS|NOT|[\\x00-\\x7f]){1,4}";
+    (0..COPY.len(), 0..20_usize, insert).prop_map(|(at, cut, text)| {
+        let end = (at + cut).min(COPY.len());
+        format!("{}{text}{}", &COPY[..at], &COPY[end..])
+    })
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_text_makes_the_loader_panic(text in "(\\[sources\\.a\\]|\\[|\\]|\"|\"\"\"|=|\\.|\n|\\$\\{|[a-zü ]|[\\x00-\\x7f]){0,60}") {
+        if let Err(problems) = load_with(&text, &["sources.a.path=x", "pipeline.name"]) {
+            proptest::prop_assert!(problems.contains("error: "));
+        }
+    }
+
+    #[test]
+    fn no_change_of_a_right_file_makes_the_loader_panic(text in mutated()) {
+        match load_with(&text, &[]) {
+            Ok(loaded) => proptest::prop_assert!(!loaded.graph.nodes.is_empty()),
+            Err(problems) => proptest::prop_assert!(problems.contains("error: "), "{}", problems),
+        }
     }
 }

@@ -209,13 +209,13 @@ help: write PRIMARY KEY … NOT ENFORCED, as in Flink"#,
         ),
         (
             schema("a BIGINT, c AS a + d, e AS b"),
-            r#"error: SQL is not supported yet
- --> job.toml:5:26
+            r#"error: there is no column "d"
+ --> job.toml:5:30
   |
 5 | schema = "a BIGINT, c AS a + d, e AS b"
-  |                          ^^^^^
+  |                              ^
 
-error: SQL is not supported yet
+error: there is no column "b"
  --> job.toml:5:38
   |
 5 | schema = "a BIGINT, c AS a + d, e AS b"
@@ -223,19 +223,19 @@ error: SQL is not supported yet
         ),
         (
             schema("a BIGINT, ts TIMESTAMP(3), WATERMARK FOR ts AS tz - INTERVAL '1' SECOND"),
-            r#"error: SQL is not supported yet
+            r#"error: there is no column "tz"
  --> job.toml:5:58
   |
 5 | schema = "a BIGINT, ts TIMESTAMP(3), WATERMARK FOR ts AS tz - INTERVAL '1' SECOND"
-  |                                                          ^^^^^^^^^^^^^^^^^^^^^^^^"#,
+  |                                                          ^^"#,
         ),
         (
             schema("a STRING, WATERMARK FOR t AS t, t AS UPPER(a)"),
-            r#"error: SQL is not supported yet
- --> job.toml:5:48
+            r#"error: watermark: column "t" is STRING, expected TIMESTAMP(p) or TIMESTAMP_LTZ(p) with p ≤ 3
+ --> job.toml:5:35
   |
 5 | schema = "a STRING, WATERMARK FOR t AS t, t AS UPPER(a)"
-  |                                                ^^^^^^^^"#,
+  |                                   ^"#,
         ),
         (
             source(&SOURCE.replace("\"a BIGINT, b STRING\"", "\"\"\"\n  a BIGINT,\n  b STRNG,\n  c INT\n\"\"\"")),
@@ -370,30 +370,6 @@ help: columns are matched by position, as in Flink: select "a" there"#,
   |                    ^"#,
         ),
         (
-            job(
-                "connector = \"filesystem\"\npath = \"in\"\nformat = \"debezium-json\"\nschema = \"a BIGINT\"",
-                "input = \"s\"\nconnector = \"filesystem\"\npath = \"out\"\nformat = \"json\"",
-                "",
-            ),
-            r#"error: format: debezium-json cannot be read yet
- --> job.toml:4:10
-  |
-4 | format = "debezium-json"
-  |          ^^^^^^^^^^^^^^^"#,
-        ),
-        (
-            job(
-                "connector = \"filesystem\"\npath = \"in\"\nformat = \"debezium-json\"\nschema = \"a BIGINT PRIMARY KEY NOT ENFORCED, b INT\"",
-                "input = \"s\"\nconnector = \"jdbc\"\nurl = \"jdbc:sqlite:x.db\"\ntable-name = \"t\"\nschema = \"a BIGINT, b INT PRIMARY KEY NOT ENFORCED\"",
-                "",
-            ),
-            r#"error: format: debezium-json cannot be read yet
- --> job.toml:4:10
-  |
-4 | format = "debezium-json"
-  |          ^^^^^^^^^^^^^^^"#,
-        ),
-        (
             rest("[transforms.s]\nsql = \"SELECT a FROM s\""),
             r#"error: there is a source and a transform called "s"
  --> job.toml:9:13
@@ -410,47 +386,50 @@ error: the transform "s" reads itself
         ),
         (
             rest("[transforms.t]\nsql = \"\"\"\n  SELECT a,\n         c\n  FROM s\"\"\"\n[sinks.o]\ninput = \"t\"\nconnector = \"print\""),
-            r#"error: SQL is not supported yet
- --> job.toml:11:3
+            r#"error: there is no column "c" in "s"
+ --> job.toml:12:10
    |
-11 |   SELECT a,
-   |   ^^^^^^^^^"#,
+12 |          c
+   |          ^"#,
         ),
         (
             rest("[transforms.t]\nsql = \"SELECT a FROM ss\"\n[sinks.o]\ninput = \"t\"\nconnector = \"print\""),
-            r#"error: SQL is not supported yet
- --> job.toml:10:8
+            r#"error: there is no table "ss"
+ --> job.toml:10:22
    |
 10 | sql = "SELECT a FROM ss"
-   |        ^^^^^^^^^^^^^^^^"#,
+   |                      ^^
+help: did you mean "s"?"#,
         ),
         (
             rest("[transforms.t]\nsql = \"SELECT a FORM s\"\n[sinks.o]\ninput = \"t\"\nconnector = \"print\""),
-            r#"error: SQL is not supported yet
- --> job.toml:10:8
+            r#"error: unexpected s behind the query
+ --> job.toml:10:22
    |
 10 | sql = "SELECT a FORM s"
-   |        ^^^^^^^^^^^^^^^"#,
+   |                      ^"#,
         ),
         (
             rest(
                 "[transforms.t]\nsql = \"SELECT b, COUNT(*) AS n FROM s GROUP BY b\"\n[sinks.o]\ninput = \"t\"\nconnector = \"filesystem\"\npath = \"o\"\nformat = \"json\"",
             ),
-            r#"error: SQL is not supported yet
- --> job.toml:10:8
+            r#"error: sink "o" (filesystem(json)) takes new rows alone, but "t" updates and deletes rows that it has emitted
+ --> job.toml:12:9
    |
-10 | sql = "SELECT b, COUNT(*) AS n FROM s GROUP BY b"
-   |        ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^"#,
+12 | input = "t"
+   |         ^^^
+help: use a sink with a key (jdbc with a PRIMARY KEY), format = "debezium-json", or execution.runtime-mode = "BATCH""#,
         ),
         (
             rest(
                 "[transforms.t]\nsql = \"SELECT b, COUNT(*) AS n FROM s GROUP BY b\"\n[sinks.o]\ninput = \"t\"\nconnector = \"jdbc\"\nurl = \"jdbc:sqlite:o.db\"\ntable-name = \"o\"\nschema = \"b STRING, n BIGINT, PRIMARY KEY (n) NOT ENFORCED\"",
             ),
-            r#"error: SQL is not supported yet
- --> job.toml:10:8
+            r#"error: sink "o" updates rows by the key (n), but the key of "t" is (b)
+ --> job.toml:12:9
    |
-10 | sql = "SELECT b, COUNT(*) AS n FROM s GROUP BY b"
-   |        ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^"#,
+12 | input = "t"
+   |         ^^^
+help: the key of the sink and that of its input must have the same columns"#,
         ),
         (
             rest("[transforms.t]\nscript = \"t.lua\"\ninput = \"s\""),
@@ -558,15 +537,22 @@ error: parallelism.default: at least 1 subtask is needed
         ),
         (
             job(
-                "connector = \"stdin\"\nformat = \"json\"\nschema = \"a INT\"",
+                "connector = \"datagen\"\nschema = \"a INT\"",
                 SINK,
                 "[execution]\nruntime-mode = \"BATCH\"\n[sinks.\"a/b\"]\ninput = \"s\"\nconnector = \"print\"",
             ),
-            r#"error: "a/b" has a character that names must not have: '/'
- --> job.toml:10:8
-   |
-10 | [sinks."a/b"]
-   |        ^^^^^"#,
+            r#"error: the source "s" never ends, and execution.runtime-mode = BATCH needs sources that do
+ --> job.toml:1:10
+  |
+1 | [sources.s]
+  |          ^
+help: use execution.runtime-mode = "STREAMING"
+
+error: "a/b" has a character that names must not have: '/'
+ --> job.toml:9:8
+  |
+9 | [sinks."a/b"]
+  |        ^^^^^"#,
         ),
     ]
 }
