@@ -5,10 +5,15 @@ pub mod args;
 mod cancel;
 mod checkpoint;
 pub mod command;
+mod detach;
 pub mod generate;
+mod info;
 mod list;
+mod load;
 pub mod normalize;
 pub mod output;
+mod progress;
+mod run;
 mod savepoint;
 mod stop;
 pub mod surroundings;
@@ -85,6 +90,8 @@ fn carry_out(command: &Command, surroundings: &Surroundings, output: &mut Output
         Task::List(listed) => list::list(command, surroundings, *listed, output),
         Task::Checkpoint { job, full } => checkpoint::checkpoint(command, surroundings, job, *full, output),
         Task::Generate { directory } => generate::generate(directory, output),
-        Task::Run(_) | Task::Info { .. } | Task::Check { .. } => Err(CliError::new(ExitStatus::Failed, "", "not yet")),
+        Task::Run(task) => run::run(command, task, surroundings, output),
+        Task::Info { job, dot } => info::info(job, *dot, surroundings, output),
+        Task::Check { job, restore } => info::check(job, restore.as_ref(), surroundings, output),
     }
 }

@@ -13,12 +13,16 @@ pub struct Output<'a> {
     err: &'a mut dyn Write,
     style: Style,
     failure: Option<io::Error>,
+    /// Standard output is for a job's rows.
+    rows_only: bool,
+    /// What was remarked so far.
+    notes: String,
 }
 
 impl<'a> Output<'a> {
     /// Writes to these two.
     pub fn new(out: &'a mut dyn Write, err: &'a mut dyn Write, style: Style) -> Self {
-        Self { out, err, style, failure: None }
+        Self { out, err, style, failure: None, rows_only: false, notes: String::new() }
     }
 
     /// How to report.
@@ -42,6 +46,23 @@ impl<'a> Output<'a> {
         }
     }
 
+    /// From now on standard output belongs to the rows of a job: what would go there goes to standard error.
+    pub fn leave_stdout_to_rows(&mut self) {
+        self.rows_only = true;
+    }
+
+    /// The document that ends a command; nothing without `-o json`.
+    pub fn end(&mut self, document: &Value) {
+        if self.style.json {
+            self.document(document);
+        }
+    }
+
+    /// What was remarked so far: a detached job hands it to whoever started it.
+    pub fn take_notes(&mut self) -> String {
+        std::mem::take(&mut self.notes)
+    }
+
     /// A document, whatever the flags.
     pub fn document(&mut self, document: &Value) {
         let text = serde_json::to_string_pretty(document).unwrap_or_else(|e| format!("{{\"error\": \"{e}\"}}"));
@@ -50,6 +71,11 @@ impl<'a> Output<'a> {
 
     /// Text on standard output, whatever the flags.
     pub fn print(&mut self, text: &str) {
+        if self.rows_only {
+            // If standard error is gone, there is nobody to tell.
+            let _ = writeln!(self.err, "{text}");
+            return;
+        }
         let written = writeln!(self.out, "{text}").and_then(|()| self.out.flush());
         if let (Err(error), None) = (written, &self.failure) {
             self.failure = Some(error);
@@ -59,6 +85,8 @@ impl<'a> Output<'a> {
     /// A remark on standard error; nothing with `-q`.
     pub fn note(&mut self, text: impl AsRef<str>) {
         if !self.style.quiet {
+            self.notes.push_str(text.as_ref());
+            self.notes.push('\n');
             // If standard error is gone, there is nobody to tell.
             let _ = writeln!(self.err, "{}", text.as_ref());
         }

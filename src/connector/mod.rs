@@ -210,6 +210,11 @@ pub trait Sink: Send + Sync + fmt::Debug {
     /// The most subtasks it can use; `None` if there is no bound.
     fn max_subtasks(&self) -> Option<Parallelism>;
 
+    /// True if its rows go to the process's standard output: then nothing else may.
+    fn writes_to_stdout(&self) -> bool {
+        false
+    }
+
     /// One writer a subtask, `context.parallelism` of them. Called before anything runs; a missing table, a directory that
     /// cannot be written or a column that does not fit is an error here, not at the first row.
     ///

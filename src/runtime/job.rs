@@ -136,7 +136,6 @@ impl Job {
     /// Decides whether to try again and waits until then; otherwise how the job ends.
     async fn after_failure(&mut self, error: &TaskError, started: bool) -> Option<(JobStatus, Option<String>)> {
         let message = error.to_string();
-        tracing::error!(job = %self.handle.id, error = %message, "task failed");
         let now = self.blueprint.clock.now();
         self.handle.update(|view| view.failures.insert(0, (now, message.clone())));
         let decision = if !started || error.retry_hint() == RetryHint::Never {
@@ -152,6 +151,7 @@ impl Job {
                 Some((JobStatus::Failed, Some(failure)))
             }
             Decision::RestartAfter(delay) => {
+                tracing::warn!(job = %self.handle.id, error = %message, ?delay, "a task failed; the job restarts");
                 self.set_status(JobStatus::Restarting);
                 self.handle.update(|view| view.restarts += 1);
                 if self.wait(delay).await { None } else { Some((JobStatus::Canceled, None)) }

@@ -39,6 +39,9 @@ pub(super) const STDOUT_OPTIONS: &[OptionSpec] = &[
     sinks::PARALLELISM,
 ];
 
+/// What standard output is called in errors.
+const STDOUT: &str = "standard output";
+
 /// Where the text of all subtasks goes; one lock holder writes whole lines.
 #[derive(Clone)]
 struct Output {
@@ -54,7 +57,7 @@ impl fmt::Debug for Output {
 
 impl Output {
     fn stdout() -> Self {
-        Self { name: "standard output", writer: Arc::new(Mutex::new(io::stdout())) }
+        Self { name: STDOUT, writer: Arc::new(Mutex::new(io::stdout())) }
     }
 
     fn stderr() -> Self {
@@ -135,6 +138,10 @@ impl Sink for PrintSink {
 
     fn max_subtasks(&self) -> Option<Parallelism> {
         self.parallelism
+    }
+
+    fn writes_to_stdout(&self) -> bool {
+        self.output.name == STDOUT
     }
 
     fn writers(
