@@ -48,7 +48,7 @@ impl Sample {
     /// Rows a second since `earlier`.
     fn rate(self, earlier: Self) -> u64 {
         let millis = self.at.saturating_sub(earlier.at).as_millis() as u64;
-        if millis == 0 { 0 } else { self.rows.saturating_sub(earlier.rows).saturating_mul(1000) / millis }
+        self.rows.saturating_sub(earlier.rows).saturating_mul(1000).checked_div(millis).unwrap_or(0)
     }
 }
 
@@ -101,22 +101,22 @@ impl Progress {
 
 /// `flights RUNNING · 1,234,567 rows · 98.1 MB · 456,789 rows/s · checkpoint 12, 3 s ago`
 fn text(view: &JobView, (now, wall): (Sample, WallTime), earlier: Sample) -> String {
-    let mut text = format!("{} {} · {} rows", view.name, view.status.as_str(), grouped(now.rows));
+    let mut parts = vec![format!("{} {}", view.name, view.status.as_str()), format!("{} rows", grouped(now.rows))];
     if now.bytes > 0 {
-        text.push_str(&format!(" · {}", indicatif::DecimalBytes(now.bytes)));
+        parts.push(indicatif::DecimalBytes(now.bytes).to_string());
     }
     if view.status == JobStatus::Running {
-        text.push_str(&format!(" · {} rows/s", grouped(now.rate(earlier))));
+        parts.push(format!("{} rows/s", grouped(now.rate(earlier))));
     }
     if let Some(checkpoint) = &view.checkpoints.latest_completed {
         let age = wall.since(checkpoint.latest_ack.unwrap_or(checkpoint.triggered)).as_secs();
         let kind = if checkpoint.is_savepoint { "savepoint" } else { "checkpoint" };
-        text.push_str(&format!(" · {kind} {}, {age} s ago", checkpoint.id));
+        parts.push(format!("{kind} {}, {age} s ago", checkpoint.id));
     }
     if view.restarts > 0 {
-        text.push_str(&format!(" · {} restart(s)", view.restarts));
+        parts.push(format!("{} restart(s)", view.restarts));
     }
-    text
+    parts.join(" · ")
 }
 
 /// `1,234,567`
@@ -131,7 +131,7 @@ mod tests {
 
     #[test]
     fn a_line_tells_rows_bytes_rate_and_the_last_checkpoint() {
-        let mut view = view("flights");
+        let view = view("flights");
         view.vertices[0].metrics[0][0].records_out.add(1_234_237);
         let now = Sample::of(&view, Duration::from_secs(2));
         let earlier = Sample { rows: 234_567, bytes: 0, at: Duration::ZERO };

@@ -25,7 +25,11 @@ impl Recorder {
         let mut first = true;
         let mut reported = false;
         loop {
-            let next = with_view(&self.record, &self.job.view());
+            let mut next = with_view(&self.record, &self.job.view());
+            if next.status.is_terminal() {
+                // Retention may have deleted it: a record must not name what is not there.
+                next.latest = next.latest.filter(|point| self.registry.is_there(point));
+            }
             if first || next != self.record {
                 first = false;
                 let (registry, record) = (self.registry.clone(), next.clone());

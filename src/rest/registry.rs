@@ -2,6 +2,7 @@
 //! to restore it from.
 
 use super::socket::socket_path;
+use crate::checkpoint::METADATA;
 use crate::runtime::JobStatus;
 use crate::storage::Storage;
 use crate::types::limits::JOB_RECORD;
@@ -278,6 +279,11 @@ impl Registry {
             }
         }
         found(self.all().into_iter().filter(|r| r.name == reference).collect())
+    }
+
+    /// True if the checkpoint or savepoint has not been deleted.
+    pub fn is_there(&self, point: &RestorePoint) -> bool {
+        self.storage.entry(&point.path.join(METADATA)).is_ok_and(|found| found.is_some())
     }
 
     /// The directories below which jobs of this name have left checkpoints and savepoints.

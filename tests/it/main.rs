@@ -1,5 +1,8 @@
 //! Tests of the project as a whole: its layers, its committed files, its command line as a process. One binary, because each one links
 //! everything.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test ends where something is not as it should be")]
+
+mod commands;
 mod frame;
 mod layering;
