@@ -66,6 +66,7 @@ fn summary(source: &JobSource, job: &LoadedJob) -> String {
 fn words(state: &StatePlan) -> (&'static str, Option<&str>) {
     match &state.outcome {
         Outcome::Restored => ("restored", None),
+        Outcome::Evolves(how) => ("evolves", Some(how)),
         Outcome::New => ("new", None),
         Outcome::Dropped => ("dropped", None),
         Outcome::Incompatible(why) => ("incompatible", Some(why)),
