@@ -26,7 +26,7 @@ pub struct Conversion {
 
 /// The conversion from one type to another; `None` if Flink has none. With `lenient` what cannot be converted is NULL.
 pub fn conversion(from: &TypeKind, to: &LogicalType, lenient: bool) -> Option<Conversion> {
-    use TypeKind::{Boolean, Bytes, Date, Decimal, Null, Time, Timestamp, TimestampLtz};
+    use TypeKind::{Boolean, Date, Decimal, Null, Time, Timestamp, TimestampLtz};
     let target = to.to_arrow();
     let to = &to.kind;
     let plain = |kernel: Kernel| Some(Conversion { kernel, fallible: false, makes_null: false });
@@ -72,7 +72,6 @@ pub fn conversion(from: &TypeKind, to: &LogicalType, lenient: bool) -> Option<Co
             let to = to.clone();
             plain(Arc::new(move |args: &[Arg], rows| moments_to(&to, &target, &args[0], rows)))
         }
-        (Bytes, _) => None,
         _ => None,
     }
 }

@@ -194,10 +194,10 @@ pub fn array_of(data_type: &DataType, values: Vec<Option<i64>>) -> Result<ArrayR
             Arc::new(TimestampMicrosecondArray::from(values).with_timezone_opt(zone.clone()))
         }
         DataType::Timestamp(TimeUnit::Nanosecond, zone) => Arc::new(TimestampNanosecondArray::from(values).with_timezone_opt(zone.clone())),
-        DataType::Date32 => Arc::new(Date32Array::from_iter(values.into_iter().map(|v| v.and_then(|v| i32::try_from(v).ok())))),
+        DataType::Date32 => Arc::new(values.into_iter().map(|v| v.and_then(|v| i32::try_from(v).ok())).collect::<Date32Array>()),
         DataType::Time32(TimeUnit::Millisecond) => {
             let millis = values.into_iter().map(|v| v.and_then(|v| i32::try_from(v).ok()));
-            Arc::new(arrow::array::Time32MillisecondArray::from_iter(millis))
+            Arc::new(millis.collect::<arrow::array::Time32MillisecondArray>())
         }
         other => return Err(KernelError(format!("{other} is no type of a point in time"))),
     })
@@ -320,7 +320,7 @@ mod tests {
         }
         assert_eq!(Day::from_epoch(0), Day { year: 1970, month: 1, day: 1 });
         assert_eq!(Day::new(2023, 2, 29), None);
-        assert_eq!(Day::new(2024, 2, 29).map(|d| d.of_year()), Some(60));
+        assert_eq!(Day::new(2024, 2, 29).map(Day::of_year), Some(60));
     }
 
     #[test]

@@ -132,7 +132,7 @@ impl PhysicalExpr for Junction {
             return Ok(ColumnarValue::Array(Arc::new(left)));
         }
         let right = if self.guard {
-            let open = BooleanArray::from_iter((0..rows).map(|i| Some(!decided(i))));
+            let open = (0..rows).map(|i| Some(!decided(i))).collect::<BooleanArray>();
             booleans(self.right.evaluate_selection(batch, &open)?, rows)?
         } else {
             booleans(self.right.evaluate(batch)?, rows)?

@@ -113,15 +113,14 @@ impl Operation {
 
     /// True if no value of the operand types can overflow 128 bits or the result type, nor need rounding.
     fn is_exact(self, p1: u8, p2: u8) -> bool {
-        let unadjusted = match self.op {
+        match self.op {
             Arithmetic::Multiply => u16::from(p1) + u16::from(p2) < 38 && self.scale == self.s1 + self.s2,
             Arithmetic::Add | Arithmetic::Subtract => {
                 let scale = self.s1.max(self.s2);
                 u16::from((p1 - self.s1).max(p2 - self.s2)) + u16::from(scale) < 38 && self.scale == scale
             }
             Arithmetic::Divide | Arithmetic::Modulo => false,
-        };
-        unadjusted
+        }
     }
 }
 
@@ -145,10 +144,8 @@ pub fn arithmetic_kernel(op: Arithmetic, left: (u8, u8), right: (u8, u8)) -> Ker
         }
         let mut builder = Decimal128Builder::with_capacity(rows);
         for i in 0..rows {
-            match valid.as_ref().is_none_or(|v| v.is_valid(i)) {
-                true => builder.append_option(operation.wide(a.raw(i), b.raw(i))?),
-                false => builder.append_null(),
-            }
+            let present = valid.as_ref().is_none_or(|v| v.is_valid(i));
+            builder.append_option(if present { operation.wide(a.raw(i), b.raw(i))? } else { None });
         }
         finish(builder.finish(), precision, scale)
     })

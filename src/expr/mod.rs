@@ -104,7 +104,8 @@ impl CompiledExpr {
     /// The position of the column if the expression is nothing but a column.
     pub fn as_column(&self) -> Option<usize> {
         let expr: &dyn std::any::Any = self.expr.as_ref();
-        let column = expr.downcast_ref::<datafusion_physical_expr::expressions::Column>().map(|column| column.index());
+        let column =
+            expr.downcast_ref::<datafusion_physical_expr::expressions::Column>().map(datafusion_physical_expr::expressions::Column::index);
         column.filter(|_| !self.reads_clock)
     }
 }

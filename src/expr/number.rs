@@ -37,7 +37,7 @@ macro_rules! java_integer {
                 match number {
                     Number::Integer(n) => n as Self,
                     // Java converts a double to a byte or short by way of int.
-                    Number::Float(x) => if size_of::<Self>() < 4 { (x as i32) as Self } else { x as Self },
+                    Number::Float(x) => if size_of::<Self>() < 4 { Self::narrow(Number::Integer(i64::from(x as i32))) } else { x as Self },
                 }
             }
         }

@@ -96,6 +96,8 @@ pub enum Style {
     Postfix,
     /// `NAME(a AS type)`
     Cast,
+    /// `a`: a conversion that the user did not write.
+    Hidden,
 }
 
 /// A call of a kernel.
@@ -130,6 +132,7 @@ impl fmt::Display for TypedExpr {
             ExprKind::Or(a, b) => write!(f, "({a} OR {b})"),
             ExprKind::Call(call) => match (call.style, call.args.as_slice()) {
                 (Style::Infix, [a, b]) => write!(f, "({a} {} {b})", call.name),
+                (Style::Hidden, [a]) => write!(f, "{a}"),
                 (Style::Postfix, [a]) => write!(f, "{a} {}", call.name),
                 (Style::Cast, [a]) => {
                     let kind = LogicalType::nullable(self.data_type.kind.clone());
@@ -261,7 +264,7 @@ impl TypedExpr {
             ExprKind::Column { .. } | ExprKind::Literal(_) | ExprKind::Now => return Ok(self.clone()),
             ExprKind::Call(call) => {
                 let args = call.args.iter().map(f).collect::<Result<_, E>>()?;
-                ExprKind::Call(Call { args, ..call.clone() })
+                return Ok(Self::call(Call { args, ..call.clone() }, self.data_type.clone()));
             }
             ExprKind::And(a, b) => ExprKind::And(boxed(a)?, boxed(b)?),
             ExprKind::Or(a, b) => ExprKind::Or(boxed(a)?, boxed(b)?),
@@ -349,7 +352,14 @@ impl TypedExpr {
             let data_type = LogicalType { kind: to.clone(), nullable: self.data_type.nullable };
             return Ok(Self { data_type, ..self });
         }
-        self.cast(to, false)
+        if self.data_type.kind == *to {
+            return Ok(self);
+        }
+        let mut cast = self.cast(to, false)?;
+        if let ExprKind::Call(call) = &mut cast.kind {
+            call.style = Style::Hidden;
+        }
+        Ok(cast)
     }
 
     /// `left op right`
@@ -369,19 +379,19 @@ impl TypedExpr {
             let (a, b) = (LogicalType::nullable(l), LogicalType::nullable(r));
             return Err(ExprError::new(format!("{} cannot be applied to {a} and {b}", op.symbol())));
         };
-        let (left, right) = (left.cast(&lk, false)?, right.cast(&rk, false)?);
+        let (left, right) = (left.implicit_cast(&lk)?, right.implicit_cast(&rk)?);
         let nullable = left.data_type.nullable || right.data_type.nullable;
         let divides = matches!(op, Arithmetic::Divide | Arithmetic::Modulo);
         if let (TypeKind::Decimal(..), Some(a), Some(b)) = (&common, as_decimal(&lk), as_decimal(&rk)) {
             let (precision, scale) = decimal_result(op, a, b);
-            let args = vec![left.cast(&TypeKind::Decimal(a.0, a.1), false)?, right.cast(&TypeKind::Decimal(b.0, b.1), false)?];
+            let args = vec![left.implicit_cast(&TypeKind::Decimal(a.0, a.1))?, right.implicit_cast(&TypeKind::Decimal(b.0, b.1))?];
             let kernel = decimal::arithmetic_kernel(op, a, b);
             let may_overflow = precision == 38;
             let call = Call { name: op.symbol(), style: Style::Infix, kernel, args, fallible: divides };
             let data_type = LogicalType { kind: TypeKind::Decimal(precision, scale), nullable: nullable || may_overflow };
             return Ok(Self::call(call, data_type));
         }
-        let args = vec![left.cast(&common, false)?, right.cast(&common, false)?];
+        let args = vec![left.implicit_cast(&common)?, right.implicit_cast(&common)?];
         let Some(kernel) = number::arithmetic_kernel(op, &common) else {
             return Err(ExprError::new(format!("{} cannot be applied to {}", op.symbol(), LogicalType::nullable(common))));
         };
@@ -444,8 +454,7 @@ impl TypedExpr {
         let (left, right) = (left.condition("AND")?, right.condition("AND")?);
         Ok(match (left.as_literal(), right.as_literal()) {
             (Some(ScalarValue::Boolean(Some(true))), _) => right,
-            (_, Some(ScalarValue::Boolean(Some(true)))) => left,
-            (Some(ScalarValue::Boolean(Some(false))), _) => left,
+            (_, Some(ScalarValue::Boolean(Some(true)))) | (Some(ScalarValue::Boolean(Some(false))), _) => left,
             _ => {
                 let nullable = left.data_type.nullable || right.data_type.nullable;
                 let kind = ExprKind::And(Box::new(left), Box::new(right));
@@ -459,8 +468,7 @@ impl TypedExpr {
         let (left, right) = (left.condition("OR")?, right.condition("OR")?);
         Ok(match (left.as_literal(), right.as_literal()) {
             (Some(ScalarValue::Boolean(Some(false))), _) => right,
-            (_, Some(ScalarValue::Boolean(Some(false)))) => left,
-            (Some(ScalarValue::Boolean(Some(true))), _) => left,
+            (_, Some(ScalarValue::Boolean(Some(false)))) | (Some(ScalarValue::Boolean(Some(true))), _) => left,
             _ => {
                 let nullable = left.data_type.nullable || right.data_type.nullable;
                 let kind = ExprKind::Or(Box::new(left), Box::new(right));
@@ -470,7 +478,7 @@ impl TypedExpr {
     }
 
     /// `NOT expr`
-    pub fn not(self) -> Result<Self, ExprError> {
+    pub fn inverted(self) -> Result<Self, ExprError> {
         let operand = self.condition("NOT")?;
         let kernel: Kernel = Arc::new(|args: &[Arg], rows| {
             let flags = args[0].expanded(rows)?;
@@ -481,6 +489,7 @@ impl TypedExpr {
     }
 
     /// `expr IS [NOT] NULL`
+    #[must_use]
     pub fn is_null(self, negated: bool) -> Self {
         if !self.data_type.nullable && !self.is_fallible() {
             return Self::boolean(negated);
@@ -538,7 +547,7 @@ impl TypedExpr {
         for item in list {
             any = Self::or(any, Self::compare(Comparison::Equal, value.clone(), item)?)?;
         }
-        if negated { any.not() } else { Ok(any) }
+        if negated { any.inverted() } else { Ok(any) }
     }
 
     /// CASE with results in their common type.

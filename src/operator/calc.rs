@@ -185,3 +185,87 @@ impl Operator for Calc {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::expr::coerce::Arithmetic;
+    use crate::expr::number::Comparison;
+    use crate::testing::operator::{OperatorHarness, rows};
+    use crate::types::{Column, LogicalType, RowKind, TypeKind};
+    use arrow::array::{Int32Array, StringArray};
+    use datafusion_common::ScalarValue;
+
+    fn input() -> Schema {
+        let column = |name: &str, kind| Column { name: name.to_owned(), data_type: LogicalType::nullable(kind) };
+        Schema::new(vec![column("a", TypeKind::Int), column("b", TypeKind::Int), column("s", TypeKind::String)])
+    }
+
+    fn column(index: usize) -> TypedExpr {
+        let column = &input().columns[index];
+        TypedExpr::column(index, &column.name, column.data_type.clone())
+    }
+
+    fn number(value: i32) -> TypedExpr {
+        TypedExpr::literal(ScalarValue::Int32(Some(value)), TypeKind::Int)
+    }
+
+    fn calc(filter: Option<TypedExpr>, projection: Vec<TypedExpr>) -> OperatorHarness {
+        let named = |(i, expr): (usize, &TypedExpr)| Column { name: format!("c{i}"), data_type: expr.data_type.clone() };
+        let output = Schema::new(projection.iter().enumerate().map(named).collect());
+        let factory = CalcFactory::new(CalcSpec { input: input(), filter, projection, output }).unwrap();
+        OperatorHarness::new(&factory).unwrap()
+    }
+
+    fn batch() -> RecordBatch {
+        let columns: Vec<ArrayRef> = vec![
+            Arc::new(Int32Array::from(vec![Some(1), Some(2), None, Some(4)])),
+            Arc::new(Int32Array::from(vec![1, 0, 3, 2])),
+            Arc::new(StringArray::from(vec!["w", "x", "y", "z"])),
+        ];
+        RecordBatch::try_new(input().to_arrow(), columns).unwrap()
+    }
+
+    #[test]
+    fn rows_are_filtered_before_anything_is_computed() {
+        let filter = TypedExpr::compare(Comparison::NotEqual, column(1), number(0)).unwrap();
+        let quotient = TypedExpr::arithmetic(Arithmetic::Divide, column(0), column(1)).unwrap();
+        let mut calc = calc(Some(filter), vec![quotient, column(2)]);
+        let out = calc.process(Batch::append(batch())).unwrap();
+        assert_eq!(rows(&out).unwrap(), ["+I[1, w]", "+I[null, y]", "+I[2, z]"]);
+    }
+
+    #[test]
+    fn each_row_of_an_update_passes_by_itself_and_keeps_its_kind() {
+        let kinds = [RowKind::Insert, RowKind::UpdateBefore, RowKind::UpdateAfter, RowKind::Delete].into_iter().collect();
+        let filter = TypedExpr::compare(Comparison::Greater, column(0), number(1)).unwrap();
+        let mut calc = calc(Some(filter), vec![column(0)]);
+        let out = calc.process(Batch::changelog(batch(), kinds).unwrap()).unwrap();
+        assert_eq!(rows(&out).unwrap(), ["-U[2]", "-D[4]"]);
+    }
+
+    #[test]
+    fn columns_alone_are_passed_on_without_a_copy() {
+        let mut calc = calc(None, vec![column(2), column(0)]);
+        let input = batch();
+        let out = calc.process(Batch::append(input.clone())).unwrap();
+        assert!(Arc::ptr_eq(out[0].column(0), input.column(2)));
+        assert!(Arc::ptr_eq(out[0].column(1), input.column(0)));
+        assert_eq!(out[0].schema().field(0).name(), "c0");
+    }
+
+    #[test]
+    fn a_row_that_fails_names_the_expression() {
+        let quotient = TypedExpr::arithmetic(Arithmetic::Divide, column(0), column(1)).unwrap();
+        let error = calc(None, vec![quotient]).process(Batch::append(batch())).unwrap_err();
+        assert_eq!(error.to_string(), "(a / b): / by zero");
+    }
+
+    #[test]
+    fn the_time_is_that_of_the_call() {
+        let mut calc = calc(None, vec![column(0), TypedExpr::now()]);
+        calc.set_time(WallTime(1_600_000_000_000));
+        let out = calc.process(Batch::append(batch().slice(0, 1))).unwrap();
+        assert_eq!(rows(&out).unwrap(), ["+I[1, 2020-09-13T12:26:40Z]"]);
+    }
+}

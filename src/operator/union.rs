@@ -68,3 +68,29 @@ impl Operator for Union {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::operator::{OperatorHarness, rows_of};
+    use crate::types::{Column, LogicalType, RowKind, TypeKind};
+    use arrow::array::{ArrayRef, Int32Array};
+
+    fn batch(name: &str, values: Vec<i32>) -> RecordBatch {
+        let column = Column { name: name.to_owned(), data_type: LogicalType::nullable(TypeKind::Int) };
+        let columns: Vec<ArrayRef> = vec![Arc::new(Int32Array::from(values))];
+        RecordBatch::try_new(Schema::new(vec![column]).to_arrow(), columns).unwrap()
+    }
+
+    #[test]
+    fn rows_of_all_inputs_pass_with_their_kinds_under_one_schema() {
+        let schema = Schema::from_arrow(&batch("a", vec![]).schema()).unwrap();
+        let mut union = OperatorHarness::new(&UnionFactory::new(&schema, 2)).unwrap();
+        let mut out = union.process_on(0, Batch::append(batch("a", vec![1]))).unwrap();
+        let kinds = [RowKind::Delete].into_iter().collect();
+        out.extend(union.process_on(1, Batch::changelog(batch("b", vec![2]), kinds).unwrap()).unwrap());
+        assert_eq!(rows_of(&out, 0).unwrap(), ["+I[1]", "-D[2]"]);
+        assert!(out.iter().all(|(_, batch)| batch.schema().field(0).name() == "a"));
+        assert!(union.process_on(2, Batch::append(batch("a", vec![3]))).is_err());
+    }
+}

@@ -2,7 +2,7 @@
 //! `FlinkChangelogModeInferenceProgram`.
 
 use super::relation::{Relation, RelationNode};
-use super::{AnalyzedTransform, BuildRequest, PlanOptions, PlannedFrom, PlannedInput, PlannedNode, SqlError, TransformPlan};
+use super::{AnalyzedTransform, BuildRequest, PlannedFrom, PlannedInput, PlannedNode, SqlError, TransformPlan};
 use crate::expr::typed::TypedExpr;
 use crate::operator::aggregate::{AggregateCall, AggregateSpec, GroupAggregateFactory};
 use crate::operator::calc::{CalcFactory, CalcSpec};
@@ -15,10 +15,8 @@ use std::sync::Arc;
 fn input_needs_update_before(relation: &Relation, reader_needs: bool) -> bool {
     match &relation.node {
         RelationNode::Scan { .. } => reader_needs,
-        // An aggregate takes the old row back.
-        RelationNode::Aggregate { .. } => true,
-        // Without the old row nobody could tell which row of the union a new one replaces.
-        RelationNode::Union { .. } => true,
+        // An aggregate takes the old row back; of a union nobody could tell which row a new one replaces.
+        RelationNode::Aggregate { .. } | RelationNode::Union { .. } => true,
         RelationNode::Calc { input, filter, .. } => {
             // A row that no longer passes the filter, or whose key is projected away, has to be taken back by itself.
             let filters = filter.as_ref().is_some_and(|filter| !reads_only_key(filter, input));
@@ -37,7 +35,7 @@ fn reads_only_key(filter: &TypedExpr, input: &Relation) -> bool {
 }
 
 /// How the relation changes, given whether its reader needs `-U`.
-pub(super) fn mode_of(relation: &Relation, reader_needs: bool, options: PlanOptions) -> ChangelogMode {
+pub(super) fn mode_of(relation: &Relation, reader_needs: bool) -> ChangelogMode {
     if !relation.updating {
         return ChangelogMode::AppendOnly;
     }
@@ -46,9 +44,9 @@ pub(super) fn mode_of(relation: &Relation, reader_needs: bool, options: PlanOpti
         RelationNode::Scan { mode: ChangelogMode::Upsert, .. } => ChangelogMode::Upsert,
         RelationNode::Scan { .. } | RelationNode::Aggregate { .. } if reader_needs => ChangelogMode::Retract,
         RelationNode::Scan { .. } | RelationNode::Aggregate { .. } => ChangelogMode::Upsert,
-        RelationNode::Calc { input, .. } => mode_of(input, needs, options),
+        RelationNode::Calc { input, .. } => mode_of(input, needs),
         RelationNode::Union { inputs } => {
-            let modes = inputs.iter().map(|input| mode_of(input, needs, options));
+            let modes = inputs.iter().map(|input| mode_of(input, needs));
             let upsert = modes.into_iter().any(|mode| mode == ChangelogMode::Upsert);
             if upsert { ChangelogMode::Upsert } else { ChangelogMode::Retract }
         }
@@ -74,7 +72,7 @@ pub(super) fn build(transform: &AnalyzedTransform, request: &BuildRequest) -> Re
         nodes: builder.nodes,
         output,
         schema: relation.schema.clone(),
-        mode: mode_of(relation, request.emit_update_before, transform.options),
+        mode: mode_of(relation, request.emit_update_before),
         unique_key: relation.unique_key.clone(),
         time_attribute: relation.time_attribute,
         used_columns: transform.used_columns.clone(),
@@ -179,7 +177,7 @@ impl Builder<'_> {
 
     fn aggregate(&mut self, input: &Relation, group_by: &[usize], calls: &[AggregateCall], needs: bool) -> Result<PlannedFrom, SqlError> {
         let options = self.transform.options;
-        let input_mode = mode_of(input, true, options);
+        let input_mode = mode_of(input, true);
         if input_mode == ChangelogMode::Upsert {
             return Err(SqlError::unsupported("GROUP BY over a table that sends updates without the old rows"));
         }

@@ -186,7 +186,7 @@ impl Analyzer<'_> {
             }
             (UnaryOperator::Minus, _) => Ok(self.expression(operand)?.negate()?),
             (UnaryOperator::Plus, _) => self.expression(operand),
-            (UnaryOperator::Not, _) => Ok(self.expression(operand)?.not()?),
+            (UnaryOperator::Not, _) => Ok(self.expression(operand)?.inverted()?),
             (other, _) => Err(SqlError::new(format!("Flink has no operator {other}"))),
         }
     }
@@ -200,7 +200,7 @@ impl Analyzer<'_> {
         let least = TypedExpr::compare(Comparison::GreaterOrEqual, value.clone(), low)?;
         let most = TypedExpr::compare(Comparison::LessOrEqual, value, high)?;
         let inside = limited(TypedExpr::and(least, most)?)?;
-        if negated { Ok(inside.not()?) } else { Ok(inside) }
+        if negated { Ok(inside.inverted()?) } else { Ok(inside) }
     }
 
     fn case(&mut self, operand: Option<&Expr>, pairs: &[(&Expr, &Expr)], otherwise: Option<&Expr>) -> Analyzed {
@@ -293,9 +293,8 @@ impl Analyzer<'_> {
         };
         let mut inner = Analyzer { source: self.source, scope: self.scope, aggregates: None, place: "an aggregate" };
         let argument = match args {
-            [FunctionArg::Unnamed(FunctionArgExpr::Wildcard)] if name == "COUNT" => None,
+            [] | [FunctionArg::Unnamed(FunctionArgExpr::Wildcard)] if name == "COUNT" => None,
             [FunctionArg::Unnamed(FunctionArgExpr::Expr(argument))] => Some(inner.expression(argument)?),
-            [] if name == "COUNT" => None,
             _ => return Err(SqlError::new(format!("{name} takes 1 argument, not {}", args.len()))),
         };
         let filter = match &function.filter {

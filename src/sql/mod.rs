@@ -34,7 +34,7 @@ use std::sync::Arc;
 pub struct TableDeclaration {
     /// All its columns, computed ones included.
     pub schema: Schema,
-    /// How it changes.
+    /// How it changes; for a transform, [`AnalyzedTransform::mode`] with `true`: what its reader really needs is settled later.
     pub mode: ChangelogMode,
     /// Positions of columns whose values no two of its rows share at any time.
     pub unique_key: Option<Vec<usize>>,
@@ -174,7 +174,7 @@ impl AnalyzedTransform {
 
     /// How the result changes if its reader does or does not need `-U`.
     pub fn mode(&self, emit_update_before: bool) -> ChangelogMode {
-        build::mode_of(&self.relation, emit_update_before, self.options)
+        build::mode_of(&self.relation, emit_update_before)
     }
 
     /// Whether the query needs `-U` from `table`, given whether its own reader does.

@@ -2,7 +2,7 @@
 
 use super::SqlError;
 use crate::types::LogicalType;
-use crate::types::limits::SQL_TOKENS;
+use crate::types::limits::{SQL_CHAIN, SQL_TOKENS};
 use datafusion_sql::sqlparser::ast::{DataType, Expr, Query, Spanned, Statement};
 use datafusion_sql::sqlparser::dialect::Dialect;
 use datafusion_sql::sqlparser::keywords::Keyword;
@@ -76,7 +76,30 @@ impl Source<'_> {
     pub(super) fn range(self, span: Span) -> Option<Range<usize>> {
         let (start, end) = (self.offset(span.start)?, self.offset(span.end)?);
         // A span's end is the place behind its last character; for quoted words and single tokens it may be the last one itself.
-        Some(start..end.max(start + usize::from(end == start)).min(self.0.len()).max(start))
+        let end = end.max(start + usize::from(end == start)).min(self.0.len()).max(start);
+        Some(start..self.closed(start, end))
+    }
+
+    /// `end`, or the place behind the parentheses that are open there: the span of a call leaves out its last one.
+    fn closed(self, start: usize, end: usize) -> usize {
+        let (mut open, mut quote) = (0_i32, None);
+        for c in self.0.get(start..end).unwrap_or("").chars() {
+            match (c, quote) {
+                (c, Some(q)) => quote = (c != q).then_some(q),
+                ('\'' | '`', None) => quote = Some(c),
+                ('(', None) => open += 1,
+                (')', None) => open -= 1,
+                _ => {}
+            }
+        }
+        let mut end = end;
+        while open > 0 {
+            let rest = self.0.get(end..).unwrap_or("");
+            let Some(after) = rest.trim_start().strip_prefix(')') else { break };
+            end = self.0.len() - after.len();
+            open -= 1;
+        }
+        end
     }
 
     /// The bytes of a part of the syntax tree.
@@ -111,6 +134,7 @@ impl Source<'_> {
 fn tokens(text: &str) -> Result<Vec<TokenWithSpan>, SqlError> {
     let tokens = Tokenizer::new(&FlinkDialect, text).tokenize_with_location();
     let tokens = tokens.map_err(|e| Source(text).parser_error(ParserError::TokenizerError(format!("{}{}", e.message, e.location))))?;
+    let tokens: Vec<_> = tokens.into_iter().filter(|t| !matches!(t.token, Token::Whitespace(_))).collect();
     if tokens.len() > SQL_TOKENS {
         return Err(SqlError::new(format!("the query has more than {SQL_TOKENS} words and signs")));
     }
@@ -118,7 +142,70 @@ fn tokens(text: &str) -> Result<Vec<TokenWithSpan>, SqlError> {
         let error = SqlError::new("double quotes have no meaning in Flink SQL").hint("use '…' for text and `…` for names");
         return Err(error.at(Source(text).range(quoted.span)));
     }
+    refuse_long_chains(text, &tokens)?;
+    refuse_window_functions(text, &tokens)?;
     Ok(tokens)
+}
+
+/// The syntax tree of a chain of operators is as deep as the chain is long, and everything that walks it uses the stack: chains are
+/// bounded before there is a tree. Counts operators between commas and clauses, for each level of parentheses.
+fn refuse_long_chains(text: &str, tokens: &[TokenWithSpan]) -> Result<(), SqlError> {
+    let mut levels = vec![0_usize];
+    let mut unions = 0;
+    for token in tokens {
+        let count = match &token.token {
+            Token::LParen => {
+                levels.push(0);
+                continue;
+            }
+            Token::RParen => {
+                levels.pop();
+                continue;
+            }
+            Token::Comma => 0,
+            Token::Word(word) => match word.keyword {
+                Keyword::AND
+                | Keyword::OR
+                | Keyword::IS
+                | Keyword::IN
+                | Keyword::LIKE
+                | Keyword::BETWEEN
+                | Keyword::COLLATE
+                | Keyword::AT => 1,
+                Keyword::SIMILAR | Keyword::REGEXP | Keyword::RLIKE | Keyword::ILIKE | Keyword::NOT | Keyword::NOTNULL => 1,
+                Keyword::UNION | Keyword::EXCEPT | Keyword::INTERSECT => {
+                    unions += 1;
+                    0
+                }
+                Keyword::SELECT | Keyword::FROM | Keyword::WHERE | Keyword::GROUP | Keyword::HAVING => 0,
+                _ => continue,
+            },
+            Token::Number(..) | Token::SingleQuotedString(_) => continue,
+            _ => 1,
+        };
+        let Some(level) = levels.last_mut() else { return Ok(()) };
+        *level = if count == 0 { 0 } else { *level + 1 };
+        if *level > 2 * SQL_CHAIN || unions > SQL_CHAIN {
+            let error = SqlError::new(format!("more than {SQL_CHAIN} operators in one chain")).hint("use IN (…)");
+            return Err(error.at(Source(text).range(token.span)));
+        }
+    }
+    Ok(())
+}
+
+/// `TABLE(TUMBLE(TABLE t, …))`: the parser does not know the form, so it is found before.
+fn refuse_window_functions(text: &str, tokens: &[TokenWithSpan]) -> Result<(), SqlError> {
+    let word = |token: &Token, wanted: &str| matches!(token, Token::Word(w) if w.value.eq_ignore_ascii_case(wanted));
+    for window in tokens.windows(4) {
+        let [table, open, name, next] = window else { continue };
+        let starts = word(&table.token, "TABLE") && open.token == Token::LParen && next.token == Token::LParen;
+        let found = ["TUMBLE", "HOP", "CUMULATE", "SESSION"].into_iter().find(|known| word(&name.token, known));
+        if let (true, Some(found)) = (starts, found) {
+            let error = SqlError::unsupported(&format!("the window table function {found}"));
+            return Err(error.at(Source(text).range(name.span)));
+        }
+    }
+    Ok(())
 }
 
 /// Reads one query.

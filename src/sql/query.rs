@@ -9,6 +9,7 @@ use super::{SqlError, TransformRequest};
 use crate::expr::coerce::common_type;
 use crate::expr::typed::{ExprKind, TypedExpr};
 use crate::types::{Column, Schema};
+use datafusion_common::ScalarValue;
 use datafusion_sql::sqlparser::ast::{
     Distinct, Expr, GroupByExpr, ObjectName, ObjectNamePart, Query, Select, SelectItem, SelectItemQualifiedWildcardKind, SetExpr,
     SetOperator, SetQuantifier, TableAlias, TableFactor, TableWithJoins, Value, WildcardAdditionalOptions, With,
@@ -126,6 +127,7 @@ impl<'a> Planner<'a> {
             Some(condition) => Some(self.condition(&scope, condition, "WHERE")?),
             None => None,
         };
+        let filter = filter.filter(|filter| filter.as_literal() != Some(&ScalarValue::Boolean(Some(true))));
         let groups = self.group_by(&scope, &select.group_by)?;
         let mut collector = Collector::new(schema.columns.len(), groups.is_some());
         let (items, places) = self.select_list(&scope, &mut collector, &select.projection)?;
@@ -142,7 +144,7 @@ impl<'a> Planner<'a> {
                 Some(filter) => filtered(input, filter),
                 None => input,
             };
-            self.check_grouped(&items, &places, groups.as_deref().unwrap_or(&[]), schema.columns.len())?;
+            Self::check_grouped(&items, &places, groups.as_deref().unwrap_or(&[]), schema.columns.len())?;
             let final_only = self.request.options.batch_mode;
             let group_by = groups.unwrap_or_default();
             Grouping { group_by, aggregates: collector, select: items, having, final_only }.plan(input)?
@@ -298,7 +300,6 @@ impl<'a> Planner<'a> {
 
     /// Errors at the select item that uses a column which is not grouped.
     fn check_grouped(
-        &self,
         items: &[(TypedExpr, String)],
         places: &[Option<std::ops::Range<usize>>],
         groups: &[TypedExpr],
@@ -349,9 +350,12 @@ fn unique_names(list: &mut [(TypedExpr, String)]) {
             taken.insert(name.clone());
             continue;
         }
-        let numbered = (0..).map(|n| format!("{name}{n}")).find(|numbered| !taken.contains(numbered));
-        *name = numbered.unwrap_or_default();
-        taken.insert(name.clone());
+        // So many names are taken, so one number more is free.
+        let mut numbered = (0..=taken.len()).map(|n| format!("{name}{n}"));
+        if let Some(free) = numbered.find(|numbered| !taken.contains(numbered)) {
+            taken.insert(free.clone());
+            *name = free;
+        }
     }
 }
 

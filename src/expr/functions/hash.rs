@@ -60,6 +60,7 @@ fn sha2_of(args: &[TypedExpr]) -> Result<Bound, ExprError> {
 }
 
 /// SHA-1 (FIPS 180-4).
+#[expect(clippy::many_single_char_names, reason = "the standard names them so")]
 fn sha1(message: &[u8]) -> [u8; 20] {
     let mut state: [u32; 5] = [0x6745_2301, 0xEFCD_AB89, 0x98BA_DCFE, 0x1032_5476, 0xC3D2_E1F0];
     let mut padded = message.to_vec();

@@ -119,7 +119,7 @@ fn apply(name: &'static str, bound: Bound, args: Vec<TypedExpr>) -> Result<Typed
 fn signature(args: &[TypedExpr], letters: &str) -> Result<Vec<TypeKind>, ExprError> {
     let required = letters.find(['[', '*']).unwrap_or(letters.len());
     let repeats = letters.ends_with('*');
-    let all: Vec<char> = letters.chars().filter(|c| c.is_ascii_alphabetic()).collect();
+    let all: Vec<char> = letters.chars().filter(char::is_ascii_alphabetic).collect();
     if args.len() < required || args.len() > all.len() && !repeats {
         let range = match (repeats, required == all.len()) {
             (true, _) => format!("at least {required}"),
@@ -151,6 +151,7 @@ fn signature(args: &[TypedExpr], letters: &str) -> Result<Vec<TypeKind>, ExprErr
 }
 
 /// A text a row; `f` appends it to an empty text, or gives `None` for NULL.
+#[expect(clippy::unnecessary_wraps, reason = "kernels end with it")]
 fn build_text(rows: usize, mut f: impl FnMut(usize, &mut String) -> Option<()>) -> KernelResult {
     let mut builder = StringBuilder::with_capacity(rows, rows * 8);
     let mut text = String::new();
@@ -165,11 +166,13 @@ fn build_text(rows: usize, mut f: impl FnMut(usize, &mut String) -> Option<()>) 
 }
 
 /// A number a row.
+#[expect(clippy::unnecessary_wraps, reason = "kernels end with it")]
 fn build<T: ArrowPrimitiveType>(rows: usize, f: impl FnMut(usize) -> Option<T::Native>) -> KernelResult {
     Ok(Arc::new((0..rows).map(f).collect::<PrimitiveArray<T>>()))
 }
 
 /// A boolean a row.
+#[expect(clippy::unnecessary_wraps, reason = "kernels end with it")]
 fn build_boolean(rows: usize, f: impl FnMut(usize) -> Option<bool>) -> KernelResult {
     Ok(Arc::new((0..rows).map(f).collect::<BooleanArray>()))
 }

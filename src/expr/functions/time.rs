@@ -468,7 +468,7 @@ pub fn interval_arithmetic(op: Arithmetic, left: &TypedExpr, right: &TypedExpr) 
         Arithmetic::Add if *l == TypeKind::Interval && is_moment(r) => (right, left, false),
         Arithmetic::Add if is_moment(l) => (left, right, false),
         Arithmetic::Subtract if is_moment(l) => (left, right, true),
-        Arithmetic::Add | Arithmetic::Subtract if l == r => return combine(op, left, right).map(Some),
+        Arithmetic::Add | Arithmetic::Subtract if l == r => return Ok(Some(combine(op, left, right))),
         Arithmetic::Multiply if *l == TypeKind::Interval && is_integer(r) => return scale(left, right).map(Some),
         Arithmetic::Multiply if is_integer(l) => return scale(right, left).map(Some),
         _ => return refuse(),
@@ -494,7 +494,7 @@ fn is_whole_days(value: &ScalarValue) -> bool {
     }
 }
 
-fn combine(op: Arithmetic, left: &TypedExpr, right: &TypedExpr) -> Result<TypedExpr, ExprError> {
+fn combine(op: Arithmetic, left: &TypedExpr, right: &TypedExpr) -> TypedExpr {
     let subtract = op == Arithmetic::Subtract;
     let kernel: Kernel = Arc::new(move |args: &[Arg], rows| {
         let (a, b) = (args[0].values::<IntervalMonthDayNanoType>()?, args[1].values::<IntervalMonthDayNanoType>()?);
@@ -509,7 +509,7 @@ fn combine(op: Arithmetic, left: &TypedExpr, right: &TypedExpr) -> Result<TypedE
             })
         })
     });
-    Ok(TypedExpr::simple(op.symbol(), Style::Infix, kernel, vec![left.clone(), right.clone()], TypeKind::Interval))
+    TypedExpr::simple(op.symbol(), Style::Infix, kernel, vec![left.clone(), right.clone()], TypeKind::Interval)
 }
 
 fn scale(interval: &TypedExpr, factor: &TypedExpr) -> Result<TypedExpr, ExprError> {

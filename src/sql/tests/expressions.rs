@@ -269,6 +269,7 @@ fn casts_give_flinks_values_and_texts() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn text_functions_give_flinks_results() {
     check(&[
         ("UPPER(s)", "HELLO"),
@@ -396,6 +397,7 @@ fn functions_on_numbers_give_flinks_results() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn functions_on_time_give_flinks_results() {
     check(&[
         ("EXTRACT(YEAR FROM t)", "2020"),
