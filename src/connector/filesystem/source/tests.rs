@@ -156,7 +156,7 @@ fn every_line_belongs_to_one_split_wherever_the_cuts_fall() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 150, ..ProptestConfig::default() })]
 
     #[test]
     fn a_read_interrupted_anywhere_and_restored_at_any_parallelism_equals_the_undisturbed_one(
