@@ -88,6 +88,14 @@ pub trait Decoder: Send {
     /// Called at the start of each file, before its first byte is decoded: forgets partial state, expects a header line
     /// again if the format has one. `offset` is the position of the first byte that will be decoded.
     fn start_file(&mut self, offset: u64);
+
+    /// Called after [`Decoder::start_file`] with an offset above 0, where the bytes before the offset can be read again: takes
+    /// the header line from the first bytes of the file, if the format has one. `last`: these are all of the file's bytes.
+    /// False: the line does not end among them, so call again with more. Never called where the input cannot be read again: a
+    /// header line is then expected at the offset.
+    fn read_header(&mut self, _start_of_file: &[u8], _last: bool) -> bool {
+        true
+    }
 }
 
 /// What becomes of records that cannot be read.

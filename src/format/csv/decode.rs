@@ -224,6 +224,9 @@ impl CsvDecoder {
             return self.quoted_field(bytes, at + 1);
         }
         let (stop, ascii) = stop_at(bytes, at, self.dialect.stops);
+        if stop >= bytes.len() {
+            return Err(None);
+        }
         if self.dialect.escape.is_some() && bytes.get(stop).copied() == self.dialect.escape {
             return self.escaped_field(bytes, at);
         }
@@ -413,7 +416,7 @@ impl CsvDecoder {
 
 /// The position behind the line that `at` is in.
 fn line_end(bytes: &[u8], at: usize) -> usize {
-    memchr::memchr(b'\n', &bytes[at..]).map_or(bytes.len(), |end| at + end + 1)
+    memchr::memchr(b'\n', bytes.get(at..).unwrap_or_default()).map_or(bytes.len(), |end| at + end + 1)
 }
 
 fn too_long() -> Reject {
@@ -546,8 +549,20 @@ impl Decoder for CsvDecoder {
 
     fn start_file(&mut self, offset: u64) {
         self.at_start = offset == 0;
-        self.at_header = self.dialect.header && offset == 0;
+        self.at_header = self.dialect.header;
         self.overlong = false;
+    }
+
+    fn read_header(&mut self, start_of_file: &[u8], last: bool) -> bool {
+        if !self.at_header {
+            return true;
+        }
+        let bytes = start_of_file.strip_prefix(b"\xef\xbb\xbf").unwrap_or(start_of_file);
+        let complete = memchr::memrchr(b'\n', bytes).map_or(0, |end| end + 1);
+        // What is wrong with the header was said when the file was begun.
+        let read = complete > 0 && !matches!(self.header(&bytes[..complete], 0), Outcome::Incomplete);
+        self.at_header = !(read || last);
+        !self.at_header
     }
 }
 

@@ -76,6 +76,12 @@ fn a_header_says_which_field_goes_to_which_column() {
     let (batches, bad) = decode("csv", "a INT, c STRING", &pairs, "b,a\nx,1\n");
     assert_eq!(rows(&batches), ["1|-"]);
     assert_eq!(reasons(&bad), ["column c: the header does not name it; it names b, a"]);
+    let mut resumed = decoder("csv", "a INT, b STRING", &pairs);
+    resumed.start_file(10);
+    assert!(!resumed.read_header(b"\xef\xbb\xbfb,\"a", false));
+    assert!(resumed.read_header(b"\xef\xbb\xbfb,\"a\"\nx,1\n", false));
+    let (batches, bad) = decode_in_pieces(&mut *resumed, b"y,2\n", &[], 10);
+    assert_eq!((rows(&batches), bad.0), (vec!["2|y".to_owned()], vec![]));
     let schema = schema("a INT, b STRING, c INT");
     let mut projected = decoder_factory("csv", &schema, &[2, 1], &options(&[])).unwrap().decoder();
     let (batches, _) = decode_in_pieces(&mut *projected, b"oops,x,3\n", &[], 10);

@@ -2,7 +2,7 @@
 
 use super::ReadSizes;
 use super::queue::{SplitQueue, Take};
-use super::split_reader::{SplitReader, line_number};
+use super::split_reader::{SplitReader, hand_over_header, line_number, reading};
 use super::splits::{DonePart, DoneParts, Split, to_batch};
 use crate::connector::read::{BadRecordLog, Origin, RecordBuffer, failure};
 use crate::connector::{ConnectorError, SourceEvent, SourceReader};
@@ -137,6 +137,10 @@ impl FileReader {
     fn open(&mut self, split: Split) -> Result<(), ConnectorError> {
         let reader = SplitReader::open(split, self.storage.as_ref(), self.metrics.bytes_in.clone(), &mut self.buffer)?;
         self.decoder.start_file(reader.record());
+        if reader.record() > 0 {
+            let file = &reader.split.file;
+            hand_over_header(self.storage.as_ref(), file, self.decoder.as_mut()).map_err(|e| reading(file, e))?;
+        }
         self.current = Some(reader);
         Ok(())
     }

@@ -4,6 +4,7 @@ use super::content::{Content, Packing};
 use super::splits::{SourceFile, Split};
 use crate::connector::ConnectorError;
 use crate::connector::read::RecordBuffer;
+use crate::format::Decoder;
 use crate::metrics::Counter;
 use crate::storage::Storage;
 use std::io;
@@ -144,6 +145,24 @@ impl SplitReader {
 /// The error of reading `file`.
 pub(super) fn reading(file: &SourceFile, error: io::Error) -> ConnectorError {
     ConnectorError::io(format!("reading {}", file.text()), error)
+}
+
+/// Hands the header line of `file` to a decoder that begins in the middle of it.
+pub(super) fn hand_over_header(storage: &dyn Storage, file: &SourceFile, decoder: &mut dyn Decoder) -> io::Result<()> {
+    let mut start = Vec::new();
+    let (mut content, mut last) = (None, false);
+    while !decoder.read_header(&start, last) && !last {
+        let content = match &mut content {
+            Some(content) => content,
+            none => none.insert(Content::open(storage, file, 0, Counter::default())?),
+        };
+        let known = start.len();
+        start.resize(known + TAIL_CHUNK, 0);
+        let read = content.read(start.get_mut(known..).unwrap_or_default())?;
+        start.truncate(known + read);
+        last = read == 0;
+    }
+    Ok(())
 }
 
 /// The number of the line that begins at `position`, from 1 on. Reads the file up to there.
