@@ -171,8 +171,13 @@ fn refuse_long_chains(text: &str, tokens: &[TokenWithSpan]) -> Result<(), SqlErr
                 | Keyword::LIKE
                 | Keyword::BETWEEN
                 | Keyword::COLLATE
-                | Keyword::AT => 1,
-                Keyword::SIMILAR | Keyword::REGEXP | Keyword::RLIKE | Keyword::ILIKE | Keyword::NOT | Keyword::NOTNULL => 1,
+                | Keyword::AT
+                | Keyword::SIMILAR
+                | Keyword::REGEXP
+                | Keyword::RLIKE
+                | Keyword::ILIKE
+                | Keyword::NOT
+                | Keyword::NOTNULL => 1,
                 Keyword::UNION | Keyword::EXCEPT | Keyword::INTERSECT => {
                     unions += 1;
                     0

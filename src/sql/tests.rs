@@ -103,6 +103,15 @@ fn pointed(sql: &str, error: &SqlError) -> String {
 }
 
 #[test]
+fn a_watermark_is_known_to_grow_with_its_column() {
+    let (schema, _) = sample();
+    let watermark = analyze_expression("t - INTERVAL '4' SECOND", &schema).unwrap();
+    assert!(watermark.compiled.is_column_with_offset(6) && !watermark.compiled.is_column_with_offset(0));
+    assert_eq!(watermark.used_columns.into_iter().collect::<Vec<_>>(), [6]);
+    assert!(!analyze_expression("t - i * INTERVAL '4' SECOND", &schema).unwrap().compiled.is_column_with_offset(6));
+}
+
+#[test]
 fn the_sample_is_what_the_tables_expect() {
     assert_eq!(sample().1.num_rows(), 2);
     let _: Arc<arrow::datatypes::Schema> = sample().0.to_arrow();
