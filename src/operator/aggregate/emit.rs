@@ -36,32 +36,23 @@ pub(super) struct Actions {
 /// Counts the rows into their groups. `kinds` is `None` if every row is an insert.
 pub(super) fn count_rows(table: &mut GroupTable, groups: &[GroupRef], kinds: Option<&RowKinds>, wanted: Wanted) -> Actions {
     let word = table.layout().records();
-    let slots = match wanted {
-        Wanted::Nothing => 0,
-        Wanted::New => groups.len(),
-        Wanted::OldAndNew => 2 * groups.len(),
-    };
-    let mut records = Results::with_capacity(slots);
-    let mut actions = Vec::with_capacity(groups.len());
-    let mut push = |old: i64, new: i64, shown: i64| match wanted {
-        Wanted::Nothing => {}
-        Wanted::New => records.push(Some(shown)),
-        Wanted::OldAndNew => {
-            records.push(Some(old));
-            records.push(Some(new));
-        }
-    };
     let Some(kinds) = kinds else {
-        for group in groups {
+        let count = |group: &GroupRef| {
             let count = &mut table.row_mut(*group)[word];
-            let old = *count as i64;
             *count += 1;
-            actions.push(if old == 0 { Action::First } else { Action::Update });
-            push(old, old + 1, old + 1);
-        }
-        return Actions { actions, signs: None, records };
+            *count as i64
+        };
+        let counts: Vec<i64> = groups.iter().map(count).collect();
+        let actions = counts.iter().map(|count| if *count == 1 { Action::First } else { Action::Update }).collect();
+        let records = match wanted {
+            Wanted::Nothing => Vec::new(),
+            Wanted::New => counts,
+            Wanted::OldAndNew => counts.iter().flat_map(|count| [count - 1, *count]).collect(),
+        };
+        return Actions { actions, signs: None, records: Results::of(records) };
     };
-    let mut signs = Vec::with_capacity(groups.len());
+    let (mut actions, mut signs) = (Vec::with_capacity(groups.len()), Vec::with_capacity(groups.len()));
+    let mut records = Vec::new();
     for (group, kind) in groups.iter().zip(kinds.iter()) {
         let count = &mut table.row_mut(*group)[word];
         let old = *count as i64;
@@ -75,9 +66,13 @@ pub(super) fn count_rows(table: &mut GroupTable, groups: &[GroupRef], kinds: Opt
         *count = new as u64;
         actions.push(action);
         signs.push(sign);
-        push(old, new, if action == Action::Delete { old } else { new });
+        match wanted {
+            Wanted::Nothing => {}
+            Wanted::New => records.push(if action == Action::Delete { old } else { new }),
+            Wanted::OldAndNew => records.extend([old, new]),
+        }
     }
-    Actions { actions, signs: Some(signs), records }
+    Actions { actions, signs: Some(signs), records: Results::of(records) }
 }
 
 /// The changelog of a batch: one result a row, or two with `-U`.
@@ -95,6 +90,10 @@ pub(super) struct Changelog<'a> {
 
 impl Changelog<'_> {
     pub(super) fn into_batch(self) -> Result<Batch, OperatorError> {
+        let plain = |action: &Action| matches!(action, Action::First | Action::Update);
+        if !self.doubled && self.changed.is_none() && self.actions.iter().all(plain) {
+            return self.one_row_each();
+        }
         let changes = |at: usize| self.changed.is_none_or(|changed| changed[at]);
         let slots = if self.doubled { 2 * self.actions.len() } else { self.actions.len() };
         let mut kinds = Vec::with_capacity(slots);
@@ -124,6 +123,15 @@ impl Changelog<'_> {
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
         let columns = RecordBatch::try_new_with_options(Arc::clone(self.schema), columns, &options)?;
         Ok(Batch::changelog(columns, kinds)?)
+    }
+
+    /// Every input row comes out once: nothing is left out or copied.
+    fn one_row_each(self) -> Result<Batch, OperatorError> {
+        let kind = |action: &Action| if *action == Action::First { RowKind::Insert } else { RowKind::UpdateAfter };
+        let kinds: RowKinds = self.actions.iter().map(kind).collect();
+        let columns = self.keys.iter().chain(&self.aggregates).cloned().collect();
+        let options = RecordBatchOptions::new().with_row_count(Some(kinds.len()));
+        Ok(Batch::changelog(RecordBatch::try_new_with_options(Arc::clone(self.schema), columns, &options)?, kinds)?)
     }
 
     fn columns(&self, kept: &[bool], sources: Vec<u32>) -> Result<Vec<ArrayRef>, OperatorError> {

@@ -8,9 +8,9 @@ use super::plan::AggregatePlan;
 use crate::operator::{InputIndex, Operator, OperatorContext, OperatorError, Output};
 use crate::state::{GroupRef, GroupTable, GroupsHandle, canonical_key};
 use crate::types::{Batch, RowKind, RowKinds, hash_keys, key_group_of, limits};
-use arrow::array::{ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions, UInt32Array};
+use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions, UInt32Array};
 use arrow::compute::kernels::cmp::distinct;
-use arrow::compute::{interleave, or, take};
+use arrow::compute::{concat, interleave, or, take};
 use std::sync::Arc;
 
 /// See the module.
@@ -60,14 +60,18 @@ impl Operator for GroupAggregate {
         let table = context.state.groups(opened.handle)?;
         let keys: Vec<ArrayRef> = self.plan.spec.group_by.iter().map(|column| canonical_key(batch.column(*column))).collect();
         hash_keys(&keys, batch.num_rows(), &mut self.hashes)?;
-        table.locate(&keys, &self.hashes, &mut self.groups)?;
-        let work = Work { plan: &self.plan, calls: &opened.calls, table, groups: &self.groups, keys: &keys, batch: &batch };
-        let actions = if self.plan.spec.batch_mode {
-            let actions = work.update_silently()?;
+        if batch.num_rows() == 0 {
+            return Ok(());
+        }
+        self.groups.clear();
+        let (plan, hashes) = (&self.plan, &self.hashes);
+        let mut work = Work { plan, calls: &opened.calls, table, keys: &keys, hashes, batch: &batch, groups: &mut self.groups };
+        let actions = if plan.spec.batch_mode {
+            let (actions, _) = work.update_in_blocks(Wanted::Nothing, None)?;
             let first = actions.actions.iter().zip(&self.groups).filter(|(action, _)| **action == Action::First);
             opened.order.extend(first.map(|(_, group)| *group));
             actions
-        } else if self.plan.spec.mini_batch {
+        } else if plan.spec.mini_batch {
             work.update_by_group(out)?
         } else {
             work.update_by_row(out)?
@@ -138,45 +142,76 @@ fn release(table: &mut GroupTable, groups: &[GroupRef], hashes: &[u64], actions:
     }
 }
 
-/// One batch, its groups located.
+/// Rows that go through all aggregates before the next ones do: few enough that their groups stay in the cache meanwhile.
+const BLOCK_ROWS: usize = 1_024;
+
+/// One batch, its keys hashed.
 struct Work<'a> {
     plan: &'a AggregatePlan,
     calls: &'a [Call],
     table: &'a mut GroupTable,
-    groups: &'a [GroupRef],
     keys: &'a [ArrayRef],
+    hashes: &'a [u64],
     batch: &'a Batch,
+    /// The groups of the rows, as far as they are located.
+    groups: &'a mut Vec<GroupRef>,
 }
 
 impl Work<'_> {
-    fn update_silently(self) -> Result<Actions, OperatorError> {
-        let actions = count_rows(self.table, self.groups, self.batch.kinds(), Wanted::Nothing);
-        for call in self.calls.iter().filter(|call| !call.is_record_count()) {
-            let pass = Pass { groups: self.groups, signs: actions.signs.as_deref(), wanted: Wanted::Nothing, changed: None };
-            call.update(self.table, self.batch, pass)?;
+    /// Applies the batch to all aggregates. Returns what its rows do, and the wanted values, one column a call.
+    fn update_in_blocks(&mut self, wanted: Wanted, mut changed: Option<&mut [bool]>) -> Result<(Actions, Vec<ArrayRef>), OperatorError> {
+        let rows = self.batch.num_rows();
+        let mut whole = Actions { actions: Vec::with_capacity(rows), signs: None, records: Results::with_capacity(0) };
+        let mut parts: Vec<Vec<ArrayRef>> = vec![Vec::new(); self.calls.len()];
+        let mut block = Vec::new();
+        for start in (0..rows).step_by(BLOCK_ROWS) {
+            let length = BLOCK_ROWS.min(rows - start);
+            let keys: Vec<ArrayRef> = self.keys.iter().map(|key| key.slice(start, length)).collect();
+            self.table.locate(&keys, &self.hashes[start..start + length], &mut block)?;
+            let batch = self.batch.slice(start, length);
+            let changed = changed.as_deref_mut().map(|changed| &mut changed[start..start + length]);
+            let (actions, columns) = self.update_block(&batch, &block, wanted, changed)?;
+            parts.iter_mut().zip(columns).for_each(|(parts, column)| parts.push(column));
+            self.groups.extend_from_slice(&block);
+            whole.actions.extend(actions.actions);
+            if let Some(signs) = actions.signs {
+                whole.signs.get_or_insert_default().extend(signs);
+            }
         }
-        Ok(actions)
+        let columns = if wanted == Wanted::Nothing { Vec::new() } else { parts.into_iter().map(joined).collect::<Result<_, _>>()? };
+        Ok((whole, columns))
+    }
+
+    fn update_block(
+        &mut self,
+        batch: &Batch,
+        groups: &[GroupRef],
+        wanted: Wanted,
+        mut changed: Option<&mut [bool]>,
+    ) -> Result<(Actions, Vec<ArrayRef>), OperatorError> {
+        let counted = if self.calls.iter().any(Call::is_record_count) { wanted } else { Wanted::Nothing };
+        let mut actions = count_rows(self.table, groups, batch.kinds(), counted);
+        let records = records_column(std::mem::replace(&mut actions.records, Results::with_capacity(0)));
+        let mut columns = Vec::with_capacity(self.calls.len());
+        for call in self.calls {
+            if call.is_record_count() {
+                columns.push(Arc::clone(&records));
+                continue;
+            }
+            let pass = Pass { groups, signs: actions.signs.as_deref(), wanted, changed: changed.as_deref_mut() };
+            columns.push(call.update(self.table, batch, pass)?);
+        }
+        Ok((actions, columns))
     }
 
     /// One result a row, in the order of the rows.
-    fn update_by_row(self, out: &mut Output) -> Result<Actions, OperatorError> {
+    fn update_by_row(&mut self, out: &mut Output) -> Result<Actions, OperatorError> {
         let doubled = self.plan.spec.emit_update_before;
         let wanted = if doubled { Wanted::OldAndNew } else { Wanted::New };
-        let counts = self.calls.iter().any(Call::is_record_count);
-        let counted = if counts { wanted } else { Wanted::Nothing };
-        let mut actions = count_rows(self.table, self.groups, self.batch.kinds(), counted);
-        let records = records_column(std::mem::replace(&mut actions.records, Results::with_capacity(0)));
         // A COUNT(*) changes with every row: then there is nothing to look for.
-        let mut changed = (!counts).then(|| vec![false; self.groups.len()]);
-        let mut aggregates = Vec::with_capacity(self.calls.len());
-        for call in self.calls {
-            if call.is_record_count() {
-                aggregates.push(Arc::clone(&records));
-                continue;
-            }
-            let pass = Pass { groups: self.groups, signs: actions.signs.as_deref(), wanted, changed: changed.as_deref_mut() };
-            aggregates.push(call.update(self.table, self.batch, pass)?);
-        }
+        let counts = self.calls.iter().any(Call::is_record_count);
+        let mut changed = (!counts).then(|| vec![false; self.batch.num_rows()]);
+        let (actions, aggregates) = self.update_in_blocks(wanted, changed.as_deref_mut())?;
         let (schema, keys) = (&self.plan.schema, self.keys);
         let changelog = Changelog { schema, keys, aggregates, actions: &actions.actions, changed: changed.as_deref(), doubled };
         out.emit(changelog.into_batch()?);
@@ -184,9 +219,11 @@ impl Work<'_> {
     }
 
     /// One result a group, in the order in which the batch names the groups.
-    fn update_by_group(self, out: &mut Output) -> Result<Actions, OperatorError> {
+    fn update_by_group(&mut self, out: &mut Output) -> Result<Actions, OperatorError> {
+        let mut located = Vec::new();
+        self.table.locate(self.keys, self.hashes, &mut located)?;
         let (mut groups, mut first_rows) = (Vec::new(), Vec::new());
-        for (group, at) in self.groups.iter().zip(0_u32..) {
+        for (group, at) in located.iter().zip(0_u32..) {
             if self.table.mark(*group) {
                 groups.push(*group);
                 first_rows.push(at);
@@ -197,18 +234,23 @@ impl Work<'_> {
         let existed: Vec<bool> = groups.iter().map(|group| self.table.row(*group)[records] != 0).collect();
         let before = read_all(self.calls, self.table, &groups)?;
         let keys = first_keys(self.keys, first_rows)?;
-        let (plan, calls) = (self.plan, self.calls);
-        let actions = count_rows(self.table, self.groups, self.batch.kinds(), Wanted::Nothing);
-        for call in calls.iter().filter(|call| !call.is_record_count()) {
-            let pass = Pass { groups: self.groups, signs: actions.signs.as_deref(), wanted: Wanted::Nothing, changed: None };
-            call.update(self.table, self.batch, pass)?;
-        }
-        let after = read_all(calls, self.table, &groups)?;
+        let (actions, _) = self.update_block(self.batch, &located, Wanted::Nothing, None)?;
+        self.groups.extend_from_slice(&located);
+        let after = read_all(self.calls, self.table, &groups)?;
         let exists: Vec<bool> = groups.iter().map(|group| self.table.row(*group)[records] != 0).collect();
-        let update = GroupUpdates { plan, keys, before, after, existed, exists };
+        let update = GroupUpdates { plan: self.plan, keys, before, after, existed, exists };
         out.emit(update.into_batch()?);
         Ok(actions)
     }
+}
+
+/// One column of the columns of the blocks.
+fn joined(parts: Vec<ArrayRef>) -> Result<ArrayRef, OperatorError> {
+    if let [part] = parts.as_slice() {
+        return Ok(Arc::clone(part));
+    }
+    let parts: Vec<&dyn Array> = parts.iter().map(AsRef::as_ref).collect();
+    Ok(concat(&parts)?)
 }
 
 fn read_all(calls: &[Call], table: &mut GroupTable, groups: &[GroupRef]) -> Result<Vec<ArrayRef>, OperatorError> {

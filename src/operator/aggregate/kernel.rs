@@ -43,9 +43,14 @@ pub(super) struct Results<V> {
     missing: Vec<u32>,
 }
 
-impl<V: Default> Results<V> {
+impl<V: Copy + Default> Results<V> {
     pub(super) fn with_capacity(values: usize) -> Self {
         Self { values: Vec::with_capacity(values), missing: Vec::new() }
+    }
+
+    /// These values, none of them NULL.
+    pub(super) const fn of(values: Vec<V>) -> Self {
+        Self { values, missing: Vec::new() }
     }
 
     #[inline]
@@ -71,10 +76,6 @@ pub(super) struct Pass<'a> {
     pub(super) changed: Option<&'a mut [bool]>,
 }
 
-const NOTHING: u8 = 0;
-const NEW: u8 = 1;
-const OLD_AND_NEW: u8 = 2;
-
 /// Applies `inputs`, one a row, to the groups of the rows, in order.
 pub(super) fn update<A: Accumulator>(accumulator: &A, table: &mut GroupTable, inputs: &[A::Input], pass: Pass<'_>) -> Results<A::Value> {
     let signs = pass.signs.unwrap_or(&[]);
@@ -83,67 +84,93 @@ pub(super) fn update<A: Accumulator>(accumulator: &A, table: &mut GroupTable, in
         Wanted::New => inputs.len(),
         Wanted::OldAndNew => 2 * inputs.len(),
     };
-    let mut run = Run { accumulator, table, groups: pass.groups, inputs, signs, results: Results::with_capacity(slots) };
+    let mut values = vec![A::Value::default(); slots];
+    let mut run = Run { accumulator, table, groups: pass.groups, inputs, signs, missing: Vec::new() };
     let nobody: &mut [bool] = &mut [];
     match (pass.signs.is_some(), pass.wanted, pass.changed) {
-        (false, Wanted::Nothing, _) => run.go::<false, NOTHING, false>(nobody),
-        (true, Wanted::Nothing, _) => run.go::<true, NOTHING, false>(nobody),
-        (false, Wanted::New, None) => run.go::<false, NEW, false>(nobody),
-        (true, Wanted::New, None) => run.go::<true, NEW, false>(nobody),
-        (false, Wanted::OldAndNew, None) => run.go::<false, OLD_AND_NEW, false>(nobody),
-        (true, Wanted::OldAndNew, None) => run.go::<true, OLD_AND_NEW, false>(nobody),
-        (false, Wanted::New, Some(changed)) => run.go::<false, NEW, true>(changed),
-        (true, Wanted::New, Some(changed)) => run.go::<true, NEW, true>(changed),
-        (false, Wanted::OldAndNew, Some(changed)) => run.go::<false, OLD_AND_NEW, true>(changed),
-        (true, Wanted::OldAndNew, Some(changed)) => run.go::<true, OLD_AND_NEW, true>(changed),
+        (false, Wanted::Nothing, _) => run.silent::<false>(),
+        (true, Wanted::Nothing, _) => run.silent::<true>(),
+        (false, Wanted::New, None) => run.new_values::<false, false>(&mut values, nobody),
+        (true, Wanted::New, None) => run.new_values::<true, false>(&mut values, nobody),
+        (false, Wanted::New, Some(changed)) => run.new_values::<false, true>(&mut values, changed),
+        (true, Wanted::New, Some(changed)) => run.new_values::<true, true>(&mut values, changed),
+        (false, Wanted::OldAndNew, None) => run.both_values::<false, false>(&mut values, nobody),
+        (true, Wanted::OldAndNew, None) => run.both_values::<true, false>(&mut values, nobody),
+        (false, Wanted::OldAndNew, Some(changed)) => run.both_values::<false, true>(&mut values, changed),
+        (true, Wanted::OldAndNew, Some(changed)) => run.both_values::<true, true>(&mut values, changed),
     }
-    run.results
+    Results { values, missing: run.missing }
 }
 
+/// The loops. `SIGNED`: rows do what `signs` says; without, all are added. `TRACK`: someone asks which rows change the value.
 struct Run<'a, A: Accumulator> {
     accumulator: &'a A,
     table: &'a mut GroupTable,
     groups: &'a [GroupRef],
     inputs: &'a [A::Input],
     signs: &'a [i8],
-    results: Results<A::Value>,
+    missing: Vec<u32>,
 }
 
 impl<A: Accumulator> Run<'_, A> {
-    fn go<const SIGNED: bool, const WANTED: u8, const TRACK: bool>(&mut self, changed: &mut [bool]) {
-        let accumulator = self.accumulator;
+    /// Applies a row; true if its group goes.
+    #[inline]
+    fn apply<const SIGNED: bool>(accumulator: &A, row: &mut [u64], input: A::Input, signs: &[i8], at: usize) -> bool {
+        if !SIGNED {
+            accumulator.add(row, input);
+            return false;
+        }
+        match signs[at] {
+            sign::ADD => accumulator.add(row, input),
+            sign::SUBTRACT => accumulator.subtract(row, input),
+            sign::CLEAR => {
+                accumulator.clear(row);
+                return true;
+            }
+            _ => {}
+        }
+        false
+    }
+
+    fn silent<const SIGNED: bool>(&mut self) {
         for (at, (group, input)) in self.groups.iter().zip(self.inputs).enumerate() {
+            Self::apply::<SIGNED>(self.accumulator, self.table.row_mut(*group), *input, self.signs, at);
+        }
+    }
+
+    fn new_values<const SIGNED: bool, const TRACK: bool>(&mut self, values: &mut [A::Value], changed: &mut [bool]) {
+        let rows = self.groups.iter().zip(self.inputs).zip(values);
+        for (at, ((group, input), slot)) in rows.enumerate() {
             let row = self.table.row_mut(*group);
-            let old = if WANTED == OLD_AND_NEW || TRACK || (SIGNED && WANTED == NEW) { accumulator.value(row) } else { None };
-            let mut cleared = false;
-            if SIGNED {
-                match self.signs[at] {
-                    sign::ADD => accumulator.add(row, *input),
-                    sign::SUBTRACT => accumulator.subtract(row, *input),
-                    sign::CLEAR => {
-                        accumulator.clear(row);
-                        cleared = true;
-                    }
-                    _ => {}
-                }
-            } else {
-                accumulator.add(row, *input);
-            }
-            if WANTED == NOTHING {
-                continue;
-            }
-            if WANTED == OLD_AND_NEW {
-                self.results.push(old);
-            }
-            if WANTED == NEW && cleared {
-                self.results.push(old);
-                continue;
-            }
-            let new = accumulator.value(row);
+            let old = if SIGNED || TRACK { self.accumulator.value(row) } else { None };
+            let gone = Self::apply::<SIGNED>(self.accumulator, row, *input, self.signs, at);
+            let new = if gone { old } else { self.accumulator.value(row) };
             if TRACK {
                 changed[at] |= old != new;
             }
-            self.results.push(new);
+            match new {
+                Some(value) => *slot = value,
+                None => self.missing.push(at as u32),
+            }
+        }
+    }
+
+    fn both_values<const SIGNED: bool, const TRACK: bool>(&mut self, values: &mut [A::Value], changed: &mut [bool]) {
+        let rows = self.groups.iter().zip(self.inputs).zip(values.chunks_exact_mut(2));
+        for (at, ((group, input), slots)) in rows.enumerate() {
+            let row = self.table.row_mut(*group);
+            let old = self.accumulator.value(row);
+            Self::apply::<SIGNED>(self.accumulator, row, *input, self.signs, at);
+            let new = self.accumulator.value(row);
+            if TRACK {
+                changed[at] |= old != new;
+            }
+            for (slot, (value, place)) in slots.iter_mut().zip([(old, 2 * at), (new, 2 * at + 1)]) {
+                match value {
+                    Some(value) => *slot = value,
+                    None => self.missing.push(place as u32),
+                }
+            }
         }
     }
 }

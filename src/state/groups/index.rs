@@ -24,18 +24,26 @@ const fn row_of(slot: u64) -> u32 {
     (slot as u32).wrapping_sub(1)
 }
 
+/// True if the slot is in use and has the bits of this hash.
+#[inline]
+const fn is_under(slot: u64, hash: u64) -> bool {
+    (slot ^ (hash << 32)).wrapping_sub(1) < u32::MAX as u64
+}
+
 impl Index {
     #[inline]
     fn home(&self, hash: u64) -> usize {
         hash as u32 as usize & self.slots.len().wrapping_sub(1)
     }
 
-    /// The row in the first slot where this hash can be, if that slot has the same hash bits: the usual case of a hit, without
-    /// a loop, so that the look-ups of many rows overlap.
+    /// The row in the first or second slot where this hash can be, if one of them has the same hash bits: the usual case of a
+    /// hit, without a loop or an unforeseeable branch, so that the look-ups of many rows overlap.
     #[inline]
     pub(super) fn guess(&self, hash: u64) -> Option<u32> {
-        let slot = *self.slots.get(self.home(hash))?;
-        (slot != 0 && slot >> 32 == u64::from(hash as u32)).then(|| row_of(slot))
+        let home = self.home(hash);
+        let [first, second] = self.slots.get(home..home.wrapping_add(2))? else { return None };
+        let chosen = if is_under(*first, hash) { *first } else { *second };
+        is_under(chosen, hash).then(|| row_of(chosen))
     }
 
     /// The first row under this hash for which `is_key` holds.
@@ -60,7 +68,8 @@ impl Index {
 
     /// Adds a row that [`Self::find`] did not find. `row` is below `u32::MAX`.
     pub(super) fn insert(&mut self, hash: u64, row: u32) {
-        if (self.used + 1) * 4 > self.slots.len() * 3 {
+        // Half full at most: then five of six look-ups end at the first slot.
+        if (self.used + 1) * 2 > self.slots.len() {
             self.grow();
         }
         self.used += 1;
