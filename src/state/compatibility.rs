@@ -158,3 +158,82 @@ fn widens(from: &TypeKind, to: &TypeKind) -> bool {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::state::StateTtl;
+    use crate::types::Schema;
+    use std::time::Duration;
+
+    fn columns(text: &[(&str, LogicalType)]) -> Schema {
+        Schema::new(text.iter().map(|(name, data_type)| Column { name: (*name).to_owned(), data_type: data_type.clone() }).collect())
+    }
+
+    fn null(kind: TypeKind) -> LogicalType {
+        LogicalType::nullable(kind)
+    }
+
+    fn value(key: TypeKind, value: LogicalType) -> StateDescriptor {
+        StateDescriptor {
+            name: "last".to_owned(),
+            kind: StateKind::Value,
+            key: columns(&[("k", null(key))]),
+            value: columns(&[("v", value)]),
+            ttl: None,
+        }
+    }
+
+    fn row(fields: &[(&str, TypeKind)]) -> LogicalType {
+        null(TypeKind::Row(fields.iter().map(|(name, kind)| ((*name).to_owned(), null(kind.clone()))).collect()))
+    }
+
+    #[test]
+    fn widening_adding_and_removing_evolve_and_everything_else_is_refused() {
+        let check = |old: LogicalType, new: LogicalType| compatibility(&value(TypeKind::Int, old), &value(TypeKind::Int, new));
+        let decimal = |p, s| null(TypeKind::Decimal(p, s));
+        assert_eq!(check(null(TypeKind::Int), null(TypeKind::Int)), Compatibility::Same);
+        for (old, new) in [
+            (null(TypeKind::Int), null(TypeKind::BigInt)),
+            (null(TypeKind::Float), null(TypeKind::Double)),
+            (decimal(10, 2), decimal(12, 3)),
+            (LogicalType::not_null(TypeKind::Int), null(TypeKind::Int)),
+            (row(&[("a", TypeKind::Int)]), row(&[("b", TypeKind::String), ("a", TypeKind::BigInt)])),
+            (row(&[("a", TypeKind::Int), ("b", TypeKind::Int)]), row(&[("a", TypeKind::Int)])),
+        ] {
+            assert!(matches!(check(old.clone(), new.clone()), Compatibility::Evolves(_)), "{old} to {new}");
+        }
+        for (old, new) in [
+            (null(TypeKind::BigInt), null(TypeKind::Int)),
+            (null(TypeKind::Int), null(TypeKind::String)),
+            (decimal(10, 2), decimal(10, 3)),
+            (null(TypeKind::Int), LogicalType::not_null(TypeKind::Int)),
+            (row(&[("a", TypeKind::BigInt)]), row(&[("a", TypeKind::Int)])),
+        ] {
+            let Compatibility::Incompatible(reason) = check(old.clone(), new.clone()) else { panic!("{old} to {new}") };
+            assert!(reason.contains("uid"), "says what can be done: {reason}");
+        }
+    }
+
+    #[test]
+    fn a_change_says_what_becomes_of_each_field() {
+        let old = value(TypeKind::Int, row(&[("a", TypeKind::Int), ("b", TypeKind::Int)]));
+        let mut new = value(TypeKind::BigInt, row(&[("a", TypeKind::BigInt), ("c", TypeKind::String)]));
+        new.ttl = Some(StateTtl { ttl: Duration::from_secs(60) });
+        let Compatibility::Evolves(changes) = compatibility(&old, &new) else { panic!("it evolves") };
+        assert_eq!(
+            changes,
+            "k widens from INT to BIGINT, v.a widens from INT to BIGINT, v.c STRING is new and starts as NULL, v.b INT is dropped, \
+             entries begin to expire"
+        );
+    }
+
+    #[test]
+    fn keys_widen_as_long_as_their_hash_stays() {
+        let check = |old: TypeKind, new: TypeKind| compatibility(&value(old, null(TypeKind::Int)), &value(new, null(TypeKind::Int)));
+        assert!(matches!(check(TypeKind::Decimal(10, 2), TypeKind::Decimal(12, 2)), Compatibility::Evolves(_)));
+        assert!(matches!(check(TypeKind::Decimal(10, 2), TypeKind::Decimal(12, 3)), Compatibility::Incompatible(_)));
+        assert!(matches!(check(TypeKind::BigInt, TypeKind::Int), Compatibility::Incompatible(_)));
+        assert!(matches!(check(TypeKind::Int, TypeKind::String), Compatibility::Incompatible(_)));
+    }
+}

@@ -7,7 +7,8 @@ use crate::types::{
     Batch, ChangelogMode, Column, LogicalType, Parallelism, RowKind, Schema, TypeKind, hash_keys, key_group_of, subtask_of,
 };
 use arrow::array::{
-    ArrayRef, BooleanArray, Decimal128Array, Float32Array, Float64Array, Int32Array, Int64Array, RecordBatch, StringArray, UInt32Array,
+    ArrayRef, AsArray, BooleanArray, Decimal128Array, Float32Array, Float64Array, Int32Array, Int64Array, RecordBatch, StringArray,
+    UInt32Array,
 };
 use proptest::prelude::*;
 use std::collections::BTreeMap;
@@ -188,6 +189,107 @@ fn types_that_a_function_cannot_take_are_refused_by_name() {
     let mut filtered = call(F::CountStar, None, "n", TypeKind::BigInt);
     filtered.filter = Some(1);
     assert!(bad(filtered).contains("must be BOOLEAN"));
+}
+
+#[test]
+fn a_large_batch_gives_the_same_changelog_as_its_rows_in_small_batches() {
+    let calls = vec![call(F::CountStar, None, "n", TypeKind::BigInt), call(F::Max, Some(1), "m", TypeKind::Int)];
+    let many = 5_000;
+    let keys: ArrayRef = Arc::new((0..many).map(|i| Some(format!("k{}", i * i % 997))).collect::<StringArray>());
+    let values: ArrayRef = Arc::new((0..many).map(|i| (i % 7 != 0).then_some(i * 31 % 1_009)).collect::<Int32Array>());
+    for update_before in [false, true] {
+        for mode in [ChangelogMode::AppendOnly, ChangelogMode::Retract] {
+            let spec = AggregateSpec { emit_update_before: update_before, input_mode: mode, ..spec(KV, &[0], calls.clone()) };
+            let kinds = if mode == ChangelogMode::AppendOnly { String::new() } else { vec!["+I"; many as usize].join(" ") };
+            let input = batch(&spec.input, vec![keys.clone(), values.clone()], &kinds);
+            let factory = GroupAggregateFactory::new(spec);
+            let (mut whole, mut parts) = (OperatorHarness::new(&factory).unwrap(), OperatorHarness::new(&factory).unwrap());
+            let whole = whole.process(input.clone()).unwrap();
+            let parts: Vec<Batch> = (0..many as usize).step_by(100).flat_map(|at| parts.process(input.slice(at, 100)).unwrap()).collect();
+            assert_eq!(rows(&whole).unwrap(), rows(&parts).unwrap());
+        }
+    }
+}
+
+/// The state of `COUNT(*), SUM(v)` per key over three rows, as a snapshot saves it.
+fn saved(factory: &GroupAggregateFactory) -> RestoredState {
+    let mut harness = OperatorHarness::new(factory).unwrap();
+    let input = batch(&factory.spec().input, vec![ints(&[Some(1), None, Some(1)]), ints(&[Some(5), Some(6), Some(7)])], "");
+    harness.process(input).unwrap();
+    OperatorHarness::read(harness.snapshot().unwrap()).unwrap().remove(0)
+}
+
+fn count_and_sum(key: TypeKind) -> GroupAggregateFactory {
+    let calls = vec![call(F::CountStar, None, "n", TypeKind::BigInt), call(F::Sum, Some(1), "s", TypeKind::Int)];
+    let spec = spec(&[("k", key), ("v", TypeKind::Int)], &[0], calls);
+    GroupAggregateFactory::new(AggregateSpec { emit_update_before: false, input_mode: ChangelogMode::AppendOnly, ..spec })
+}
+
+/// What one more row for key 1 and one for NULL give after a restore of `state`.
+fn go_on(factory: &GroupAggregateFactory, state: RestoredState, keys: ArrayRef) -> Result<Vec<String>, String> {
+    let mut harness = OperatorHarness::restored(factory, Parallelism::ONE, 0, vec![state]).map_err(|error| error.to_string())?;
+    rows(&harness.process(batch(&factory.spec().input, vec![keys, ints(&[Some(1), Some(1)])], "")).unwrap()).map_err(|e| e.to_string())
+}
+
+#[test]
+fn a_snapshot_has_typed_columns_sorted_by_key_group() {
+    let state = saved(&count_and_sum(TypeKind::Int));
+    let columns = state.batches[0].schema();
+    let names: Vec<&str> = columns.fields().iter().map(|field| field.name().as_str()).collect();
+    assert_eq!(names, ["key_group", "k", "records", "SUM(v)"]);
+    assert_eq!(columns, state.descriptor.columns().to_arrow());
+    let groups = state.batches[0].column(0).as_primitive::<arrow::datatypes::Int32Type>().values().to_vec();
+    assert!(groups.is_sorted() && groups.len() == 2, "{groups:?}");
+}
+
+#[test]
+fn an_edited_savepoint_is_restored_by_its_keys_and_not_by_its_key_groups() {
+    let factory = count_and_sum(TypeKind::Int);
+    let expected = Ok(vec!["+U[1, 3, 13]".to_owned(), "+U[null, 2, 7]".to_owned()]);
+    let state = saved(&factory);
+    assert_eq!(go_on(&factory, state.clone(), ints(&[Some(1), None])), expected);
+    let mut wrong = state.clone();
+    let mut columns = wrong.batches[0].columns().to_vec();
+    columns[0] = Arc::new(Int32Array::from(vec![99, 99]));
+    wrong.batches[0] = RecordBatch::try_new(wrong.batches[0].schema(), columns).unwrap();
+    assert_eq!(go_on(&factory, wrong, ints(&[Some(1), None])), expected);
+    let mut shuffled = state;
+    shuffled.batches[0] = shuffled.batches[0].project(&[3, 1, 2]).unwrap();
+    assert_eq!(go_on(&factory, shuffled, ints(&[Some(1), None])), expected);
+}
+
+#[test]
+fn a_widened_key_finds_its_groups_again() {
+    let keys: ArrayRef = Arc::new(Int64Array::from(vec![Some(1), None]));
+    let out = go_on(&count_and_sum(TypeKind::BigInt), saved(&count_and_sum(TypeKind::Int)), keys);
+    assert_eq!(out, Ok(vec!["+U[1, 3, 13]".to_owned(), "+U[null, 2, 7]".to_owned()]));
+}
+
+#[test]
+fn state_that_no_snapshot_writes_and_state_of_other_aggregates_are_refused() {
+    let factory = count_and_sum(TypeKind::Int);
+    let mut twice = saved(&factory);
+    let again = twice.batches[0].clone();
+    twice.batches.push(again);
+    let error = go_on(&factory, twice, ints(&[Some(1), None])).unwrap_err();
+    assert!(error.contains("saved twice"), "{error}");
+    let other = {
+        let mut spec = factory.spec().clone();
+        spec.aggregates[1] = call(F::Max, Some(1), "s", TypeKind::Int);
+        GroupAggregateFactory::new(spec)
+    };
+    let error = go_on(&other, saved(&factory), ints(&[Some(1), None])).unwrap_err();
+    assert!(error.contains("SUM(v) was saved and is no longer computed; MAX(v) is computed now and was not saved"), "{error}");
+}
+
+#[test]
+fn an_aggregation_in_another_order_or_under_other_names_takes_its_state_over() {
+    let factory = count_and_sum(TypeKind::Int);
+    let mut spec = factory.spec().clone();
+    spec.aggregates.reverse();
+    spec.aggregates[0].output.name = "total".to_owned();
+    let out = go_on(&GroupAggregateFactory::new(spec), saved(&factory), ints(&[Some(1), None]));
+    assert_eq!(out, Ok(vec!["+U[1, 13, 3]".to_owned(), "+U[null, 7, 2]".to_owned()]));
 }
 
 // ---- the model ---------------------------------------------------------------------------------------------------------
