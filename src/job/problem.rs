@@ -269,7 +269,8 @@ mod tests {
 
     #[test]
     fn places_outside_the_text_or_inside_a_character_do_not_panic() {
-        for range in [0..0, 1..2, 2..9, 90..100, 3..1] {
+        for (start, end) in [(0, 0), (1, 2), (2, 9), (90, 100), (3, 1)] {
+            let range = Range { start, end };
             let shown = Problems::new(texts("zü\nä"), vec![Problem::at(&Place::file(range), "m")]).to_string();
             assert!(shown.starts_with("error: m"));
         }

@@ -20,19 +20,19 @@ fn wrong_files() -> Vec<(String, &'static str)> {
     vec![
         (
             "a = ".to_owned(),
-            r#"error: this is not TOML: string values must be quoted, expected literal string
+            r"error: this is not TOML: string values must be quoted, expected literal string
  --> job.toml:1:5
   |
 1 | a =
-  |     ^"#,
+  |     ^",
         ),
         (
             "[sources.s".to_owned(),
-            r#"error: this is not TOML: unclosed table, expected `]`
+            r"error: this is not TOML: unclosed table, expected `]`
  --> job.toml:1:11
   |
 1 | [sources.s
-  |           ^"#,
+  |           ^",
         ),
         (
             String::new(),
@@ -263,7 +263,7 @@ help: set it, or give a default: "${NOPE:-default}""#,
         ),
         (
             source(&SOURCE.replace("\"in\"", "[[1]]")),
-            r#"error: path: expected a text, a number or true/false, found an array
+            r"error: path: expected a text, a number or true/false, found an array
  --> job.toml:3:8
   |
 3 | path = [[1]]
@@ -273,7 +273,7 @@ error: path: this option is required
  --> job.toml:3:8
   |
 3 | path = [[1]]
-  |        ^^^^^"#,
+  |        ^^^^^",
         ),
         (
             sink("connector = \"print\""),
@@ -363,11 +363,24 @@ help: columns are matched by position, as in Flink: select "a" there"#,
         ),
         (
             sink(&format!("{SINK}\nsink.parallelism = 0")),
-            r#"error: sink.parallelism: 0 is not between 1 and 32768
+            r"error: sink.parallelism: 0 is not between 1 and 32768
  --> job.toml:9:20
   |
 9 | sink.parallelism = 0
-  |                    ^"#,
+  |                    ^",
+        ),
+        (
+            job(
+                "connector = \"filesystem\"\npath = \"in\"\nformat = \"debezium-json\"\nschema = \"a BIGINT\"",
+                "input = \"s\"\nconnector = \"filesystem\"\npath = \"out\"\nformat = \"json\"",
+                "",
+            ),
+            r#"error: sink "out" (filesystem(json)) takes new rows alone, but "s" updates and deletes rows that it has emitted
+ --> job.toml:7:9
+  |
+7 | input = "s"
+  |         ^^^
+help: use a sink with a key (jdbc with a PRIMARY KEY), format = "debezium-json", or execution.runtime-mode = "BATCH""#,
         ),
         (
             rest("[transforms.s]\nsql = \"SELECT a FROM s\""),
@@ -458,11 +471,11 @@ help: did you mean "sql"?"#,
         ),
         (
             rest("[transforms.t]\nsql = \"SELECT * FROM u\"\n[transforms.u]\nsql = \"SELECT * FROM t\""),
-            r#"error: transforms read one another in a cycle: t → u → t
+            r"error: transforms read one another in a cycle: t → u → t
  --> job.toml:9:13
   |
 9 | [transforms.t]
-  |             ^"#,
+  |             ^",
         ),
         (
             rest("[transforms.t]\nsql = \"SELECT * FROM t\""),
