@@ -4,5 +4,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test ends where something is not as it should be")]
 
 mod commands;
+mod flights;
 mod frame;
+mod golden;
+mod job_dir;
+mod job_output;
+mod kill;
 mod layering;
