@@ -2,7 +2,10 @@
 
 use super::super::graph::{Exchange, JobGraph, Node, NodeKind, SourceNode};
 use super::super::settings::RuntimeMode;
+use super::super::spec::Spec;
+use super::super::{configuration, configuration::Defaults, plan};
 use super::{load_with, right, wrong};
+use crate::types::Parallelism;
 use std::fmt::Write as _;
 
 /// `from -> to: exchange` of each edge, by the nodes' names.
@@ -86,15 +89,43 @@ fn an_aggregate_without_keys_runs_once_and_so_does_its_sink() {
     assert_eq!(graph.edges.last().unwrap().exchange, Exchange::Forward);
 }
 
+/// Whether each transform of a job emits the old rows of updates.
+fn emits_update_before(file: &str) -> Vec<(String, bool)> {
+    let mut problems = Vec::new();
+    let spec = Spec::parse(file, &|_| None, &mut problems).unwrap();
+    let defaults = Defaults {
+        name: "job".to_owned(),
+        parallelism: Parallelism::ONE,
+        checkpoint_dir: "/c".into(),
+        savepoint_dir: "/s".into(),
+        directory: "/work".into(),
+    };
+    let mut configuration = configuration::read(&spec.options, &defaults, &mut problems);
+    let plan = plan::plan(&spec, &mut configuration, &mut problems);
+    assert_eq!(problems, []);
+    plan.transforms.iter().map(|transform| (transform.spec.name.clone(), transform.emit_update_before)).collect()
+}
+
 #[test]
-fn a_sink_by_key_gets_the_old_rows_of_updates_only_if_another_reader_needs_them() {
+fn the_old_rows_of_updates_are_emitted_only_if_a_reader_needs_them() {
     let totals = "[transforms.totals]\nsql = \"SELECT auction, SUM(price) AS volume FROM bids GROUP BY auction\"\n";
+    let again = "[transforms.again]\nsql = \"SELECT volume, COUNT(*) AS n FROM totals GROUP BY volume\"\n";
     let jdbc = "connector = \"jdbc\"\nurl = \"jdbc:sqlite:x.db\"\ntable-name = \"t\"";
-    let explained = |file: &str| super::explain(&right(file).graph, super::ExplainFormat::Text);
-    let alone = bids(totals) + &sink("out", "totals", jdbc);
-    let both = bids(totals) + &sink("out", "totals", jdbc) + &sink("seen", "totals", PRINT);
-    assert!(explained(&alone).contains("Sink(table=[out], connector=[jdbc"));
-    assert_eq!(explained(&both).matches("Reused(").count(), 1, "{}", explained(&both));
+    let emits = |name: &str, yes: bool| (name.to_owned(), yes);
+    let by_key = bids(totals) + &sink("out", "totals", jdbc);
+    assert_eq!(emits_update_before(&by_key), [emits("totals", false)]);
+    let printed = by_key.clone() + &sink("seen", "totals", PRINT);
+    assert_eq!(emits_update_before(&printed), [emits("totals", true)]);
+    let aggregated = bids(totals) + again + &sink("out", "again", jdbc);
+    assert_eq!(emits_update_before(&aggregated), [emits("totals", true), emits("again", false)]);
+}
+
+#[test]
+fn two_sinks_share_what_they_read() {
+    let totals = "[transforms.totals]\nsql = \"SELECT auction, SUM(price) AS volume FROM bids GROUP BY auction\"\n";
+    let file = bids(totals) + &sink("out", "totals", PRINT) + &sink("seen", "totals", PRINT);
+    let explained = super::explain(&right(&file).graph, super::ExplainFormat::Text);
+    assert_eq!(explained.matches("Reused(").count(), 1, "{explained}");
 }
 
 #[test]
