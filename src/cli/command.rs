@@ -253,10 +253,12 @@ fn run_task(run: RunArgs, local: bool) -> Result<RunTask, UsageError> {
 fn job_source(args: JobArgs) -> Result<JobSource, UsageError> {
     let mut options = Vec::new();
     for text in args.options {
-        match text.split_once('=') {
-            Some((key, value)) if !key.trim().is_empty() => options.push((key.trim().to_owned(), value.to_owned())),
-            _ => return Err(UsageError::new(format!("-D {text}: this sets nothing"), "write -D key=value")),
+        // A key alone means true, as in Flink.
+        let (key, value) = text.split_once('=').unwrap_or((&text, "true"));
+        if key.trim().is_empty() {
+            return Err(UsageError::new(format!("-D {text}: this sets nothing"), "write -D key=value"));
         }
+        options.push((key.trim().to_owned(), value.to_owned()));
     }
     if let Some(text) = args.parallelism {
         let parsed = text.parse::<NonZeroUsize>();
@@ -357,11 +359,11 @@ mod tests {
 
     #[test]
     fn options_are_set_with_and_without_a_space_and_p_counts_last() {
-        let Task::Run(run) = task("run -Da.b=c=d -D x=1 -p 4 job.toml -d") else { panic!() };
+        let Task::Run(run) = task("run -Da.b=c=d -D x=1 -Dy -p 4 job.toml -d") else { panic!() };
         let pair = |k: &str, v: &str| (k.to_owned(), v.to_owned());
-        assert_eq!(run.job.options, [pair("a.b", "c=d"), pair("x", "1"), pair("parallelism.default", "4")]);
+        assert_eq!(run.job.options, [pair("a.b", "c=d"), pair("x", "1"), pair("y", "true"), pair("parallelism.default", "4")]);
         assert_eq!((run.attachment, run.restore), (Attachment::Detached, None));
-        for wrong in ["run -Dx job.toml", "run -D =1 job.toml", "run -p 0 job.toml", "run -p -1 job.toml", "run -n job.toml"] {
+        for wrong in ["run -D =1 job.toml", "run -p 0 job.toml", "run -p -1 job.toml", "run -n job.toml"] {
             let words = std::iter::once("flink").chain(wrong.split_whitespace()).map(std::ffi::OsString::from);
             let parsed = Args::try_parse_from(normalize(words)).map_err(|e| e.to_string()).map(Command::new);
             assert!(!matches!(parsed, Ok(Ok(_))), "{wrong}");

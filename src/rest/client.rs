@@ -305,4 +305,83 @@ mod tests {
             assert!(bad.parse::<Endpoint>().is_err(), "{bad}");
         }
     }
+
+    const JOB: JobId = JobId::from_u128(7);
+
+    /// A cluster that gives these answers in turn, one a connection, and tells what it was asked: method, path and body.
+    async fn cluster(answers: Vec<(u16, &'static str)>) -> (Client, tokio::task::JoinHandle<Vec<String>>) {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let endpoint = format!("localhost:{}", listener.local_addr().unwrap().port()).parse().unwrap();
+        let asked = tokio::spawn(async move {
+            let mut asked = Vec::new();
+            for (status, body) in answers {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let mut request = Vec::new();
+                let complete = |bytes: &[u8]| {
+                    let text = String::from_utf8_lossy(bytes).into_owned();
+                    let (head, body) = text.split_once("\r\n\r\n")?;
+                    let length = head.lines().find_map(|l| l.strip_prefix("content-length: "))?.parse::<usize>().ok()?;
+                    (body.len() >= length).then(|| format!("{} {body}", head.lines().next().unwrap_or_default()))
+                };
+                let request = loop {
+                    if let Some(request) = complete(&request) {
+                        break request;
+                    }
+                    assert!(stream.read_buf(&mut request).await.unwrap() > 0, "the client broke off");
+                };
+                asked.push(request);
+                let answer =
+                    format!("HTTP/1.1 {status} X\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+                stream.write_all(answer.as_bytes()).await.unwrap();
+            }
+            asked
+        });
+        (Client::new(endpoint), asked)
+    }
+
+    #[tokio::test]
+    async fn a_cluster_is_asked_in_flinks_own_messages() {
+        let (client, asked) = cluster(vec![
+            (202, r#"{"request-id":"2f24ef28021bba9ce740f65a95436f9a"}"#),
+            (200, r#"{"status":{"id":"IN_PROGRESS"},"operation":null}"#),
+            (200, r#"{"status":{"id":"COMPLETED"},"operation":{"location":"file:/data/flink/sav3/savepoint-e8e633-6b503344d957"}}"#),
+            (202, "{}"),
+        ])
+        .await;
+        let trigger = StopTrigger { target_directory: Some("/s".to_owned()), ..StopTrigger::default() };
+        let request = client.trigger_stop(JOB, &trigger).await.unwrap();
+        assert_eq!(client.savepoint_result(JOB, &request).await.unwrap(), "file:/data/flink/sav3/savepoint-e8e633-6b503344d957");
+        client.cancel(JOB).await.unwrap();
+        let poll = format!("GET /v1/jobs/{JOB}/savepoints/2f24ef28021bba9ce740f65a95436f9a HTTP/1.1 {{}}");
+        assert_eq!(
+            asked.await.unwrap(),
+            [
+                format!(
+                    "POST /v1/jobs/{JOB}/stop HTTP/1.1 {{\"targetDirectory\":\"/s\",\"drain\":false,\"formatType\":\"CANONICAL\",\"triggerId\":null}}"
+                ),
+                poll.clone(),
+                poll,
+                format!("PATCH /v1/jobs/{JOB}?mode=cancel HTTP/1.1 {{}}"),
+            ]
+        );
+    }
+
+    #[tokio::test]
+    async fn what_a_cluster_says_of_unknown_jobs_and_failures_is_read() {
+        let not_found = r#"{"status":{"id":"COMPLETED"},"operation":{"failureCause":{"class":"java.util.concurrent.CompletionException","stack-trace":"java.util.concurrent.CompletionException: org.apache.flink.runtime.messages.FlinkJobNotFoundException: Could not find Flink job (00000000000000000000000000000007)\n\tat x.Y.z(Y.java:1)","serialized-throwable":"rO0"}}}"#;
+        let (client, asked) = cluster(vec![
+            (202, r#"{"request-id":"6f47394593567aba67ae374d4f0dacbb"}"#),
+            (200, not_found),
+            (404, r#"{"errors":["org.apache.flink.runtime.rest.handler.RestHandlerException: Job could not be found.\n\tat x.Y.z(Y.java:1)"]}"#),
+            (200, "<html>"),
+        ])
+        .await;
+        assert!(client.checkpoint(JOB, &CheckpointRequest::default()).await.unwrap_err().is_unknown_job());
+        let refused = client.cancel(JOB).await.unwrap_err();
+        assert!(refused.is_unknown_job() && refused.to_string() == "Job could not be found.", "{refused}");
+        assert!(matches!(client.jobs().await.unwrap_err(), ClientError::Unreadable { .. }));
+        asked.await.unwrap();
+        assert!(matches!(client.jobs().await.unwrap_err(), ClientError::Unreachable { .. }));
+    }
 }

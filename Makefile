@@ -1,0 +1,39 @@
+# make demo: builds the program and runs the main job. make test: every check. Both install the Debian packages that the build needs.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+FLINK := $(abspath $(TARGET))/release/flink
+DEMO := $(abspath $(TARGET))/demo
+
+.PHONY: demo test tools
+
+# A C compiler is all that the build needs beside Rust: for SQLite and zstd, which are compiled in.
+tools:
+	@command -v cargo >/dev/null || { echo "cargo is missing: install Rust, https://rustup.rs" >&2; exit 1; }
+	@if ! echo '#include <stdio.h>' | cc -E - >/dev/null 2>&1; then \
+	  as_root=; [ "$$(id -u)" = 0 ] || as_root=sudo; \
+	  echo "a C compiler is missing: installing the packages gcc and libc6-dev"; \
+	  $$as_root apt-get update -q && $$as_root apt-get install -qy gcc libc6-dev; \
+	fi
+
+# The job of examples/flights in a copy of its directory: started in the background, looked at, stopped with a savepoint.
+demo: tools
+	cargo build --release
+	@rm -rf "$(DEMO)" && mkdir -p "$(DEMO)" && cp -r examples/flights/. "$(DEMO)"
+	@cd "$(DEMO)"; export FLINK_STATE_DIR="$(DEMO)/state" FLINK_RUNTIME_DIR="$$(mktemp -d)"; \
+	  say() { echo; echo "\$$ flink $$*"; "$(FLINK)" "$$@"; }; \
+	  say run -d flights.toml; \
+	  for _ in $$(seq 150); do compgen -G "late/part-*" >/dev/null && break; sleep 0.2; done; \
+	  say list; \
+	  say savepoint flights; \
+	  say stop flights; \
+	  echo; echo "Flights that left more than two hours late (late/):"; cat late/part-* | head -3; \
+	  echo; echo "Everything is in $(DEMO): the totals in flights.db, checkpoints and savepoints beside it."; \
+	  rm -rf "$$FLINK_RUNTIME_DIR"
+
+test: tools
+	cargo fmt --check
+	cargo clippy --release --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --release --no-deps
+	cargo test --release
