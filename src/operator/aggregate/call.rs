@@ -292,8 +292,8 @@ impl Call {
         };
         let word_count = Count { count: self.records };
         match (self.plan.method, side) {
-            (Method::Records, _) => self.read_count(&word_count, table, groups),
-            (Method::Count, _) => self.read_count(&Count { count: self.word(0)?.0 }, table, groups),
+            (Method::Records, _) => self.read_count(word_count, table, groups),
+            (Method::Count, _) => self.read_count(Count { count: self.word(0)?.0 }, table, groups),
             (Method::Sum { .. } | Method::Extreme { .. }, None) => self.visit(Read { table, groups }),
             (Method::Extreme { .. } | Method::ExtremeOfSet { .. }, Some(_)) => {
                 // Rows that do nothing show the values as they are.
@@ -305,8 +305,8 @@ impl Call {
         }
     }
 
-    fn read_count(&self, count: &Count, table: &GroupTable, groups: &[GroupRef]) -> Result<ArrayRef, OperatorError> {
-        let (values, nulls) = read(count, table, groups).into_parts();
+    fn read_count(&self, count: Count, table: &GroupTable, groups: &[GroupRef]) -> Result<ArrayRef, OperatorError> {
+        let (values, nulls) = read(&count, table, groups).into_parts();
         self.column(Words::Long(values.into()), nulls)
     }
 

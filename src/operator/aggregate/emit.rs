@@ -26,7 +26,7 @@ pub(super) enum Action {
 /// What the rows of a batch do to their groups.
 #[derive(Debug)]
 pub(super) struct Actions {
-    pub(super) actions: Vec<Action>,
+    pub(super) of_rows: Vec<Action>,
     /// What the rows do to aggregates ([`sign`]); `None` if all are added.
     pub(super) signs: Option<Vec<i8>>,
     /// The record counters, as far as they are wanted.
@@ -49,7 +49,7 @@ pub(super) fn count_rows(table: &mut GroupTable, groups: &[GroupRef], kinds: Opt
             Wanted::New => counts,
             Wanted::OldAndNew => counts.iter().flat_map(|count| [count - 1, *count]).collect(),
         };
-        return Actions { actions, signs: None, records: Results::of(records) };
+        return Actions { of_rows: actions, signs: None, records: Results::of(records) };
     };
     let (mut actions, mut signs) = (Vec::with_capacity(groups.len()), Vec::with_capacity(groups.len()));
     let mut records = Vec::new();
@@ -72,7 +72,7 @@ pub(super) fn count_rows(table: &mut GroupTable, groups: &[GroupRef], kinds: Opt
             Wanted::OldAndNew => records.extend([old, new]),
         }
     }
-    Actions { actions, signs: Some(signs), records: Results::of(records) }
+    Actions { of_rows: actions, signs: Some(signs), records: Results::of(records) }
 }
 
 /// The changelog of a batch: one result a row, or two with `-U`.

@@ -68,7 +68,7 @@ impl Operator for GroupAggregate {
         let mut work = Work { plan, calls: &opened.calls, table, keys: &keys, hashes, batch: &batch, groups: &mut self.groups };
         let actions = if plan.spec.batch_mode {
             let (actions, _) = work.update_in_blocks(Wanted::Nothing, None)?;
-            let first = actions.actions.iter().zip(&self.groups).filter(|(action, _)| **action == Action::First);
+            let first = actions.of_rows.iter().zip(&self.groups).filter(|(action, _)| **action == Action::First);
             opened.order.extend(first.map(|(_, group)| *group));
             actions
         } else if plan.spec.mini_batch {
@@ -134,7 +134,7 @@ fn release(table: &mut GroupTable, groups: &[GroupRef], hashes: &[u64], actions:
         return;
     }
     let records = table.layout().records();
-    for ((group, hash), action) in groups.iter().zip(hashes).zip(&actions.actions) {
+    for ((group, hash), action) in groups.iter().zip(hashes).zip(&actions.of_rows) {
         let may_be_empty = matches!(action, Action::Delete | Action::Ignore);
         if may_be_empty && table.row(*group)[records] == 0 {
             table.release(*group, *hash);
@@ -161,7 +161,7 @@ impl Work<'_> {
     /// Applies the batch to all aggregates. Returns what its rows do, and the wanted values, one column a call.
     fn update_in_blocks(&mut self, wanted: Wanted, mut changed: Option<&mut [bool]>) -> Result<(Actions, Vec<ArrayRef>), OperatorError> {
         let rows = self.batch.num_rows();
-        let mut whole = Actions { actions: Vec::with_capacity(rows), signs: None, records: Results::with_capacity(0) };
+        let mut whole = Actions { of_rows: Vec::with_capacity(rows), signs: None, records: Results::with_capacity(0) };
         let mut parts: Vec<Vec<ArrayRef>> = vec![Vec::new(); self.calls.len()];
         let mut block = Vec::new();
         for start in (0..rows).step_by(BLOCK_ROWS) {
@@ -173,7 +173,7 @@ impl Work<'_> {
             let (actions, columns) = self.update_block(&batch, &block, wanted, changed)?;
             parts.iter_mut().zip(columns).for_each(|(parts, column)| parts.push(column));
             self.groups.extend_from_slice(&block);
-            whole.actions.extend(actions.actions);
+            whole.of_rows.extend(actions.of_rows);
             if let Some(signs) = actions.signs {
                 whole.signs.get_or_insert_default().extend(signs);
             }
@@ -213,7 +213,7 @@ impl Work<'_> {
         let mut changed = (!counts).then(|| vec![false; self.batch.num_rows()]);
         let (actions, aggregates) = self.update_in_blocks(wanted, changed.as_deref_mut())?;
         let (schema, keys) = (&self.plan.schema, self.keys);
-        let changelog = Changelog { schema, keys, aggregates, actions: &actions.actions, changed: changed.as_deref(), doubled };
+        let changelog = Changelog { schema, keys, aggregates, actions: &actions.of_rows, changed: changed.as_deref(), doubled };
         out.emit(changelog.into_batch()?);
         Ok(actions)
     }
@@ -290,7 +290,6 @@ impl GroupUpdates<'_> {
         };
         for (group, state) in self.existed.iter().copied().zip(self.exists.iter().copied()).enumerate() {
             match state {
-                (false, false) => {}
                 (false, true) => push(RowKind::Insert, 1, group),
                 (true, false) => push(RowKind::Delete, 0, group),
                 (true, true) if changed.as_ref().is_some_and(|changed| changed.value(group)) => {
@@ -299,7 +298,7 @@ impl GroupUpdates<'_> {
                     }
                     push(RowKind::UpdateAfter, 1, group);
                 }
-                (true, true) => {}
+                (false, false) | (true, true) => {}
             }
         }
         let rows: UInt32Array = sources.iter().map(|(_, group)| *group as u32).collect();
