@@ -150,7 +150,7 @@ fn here(registry: &Registry, listed: Listed) -> Result<(Vec<Row>, usize), CliErr
     let records = if listed.terminated { registry.all() } else { registry.with_socket() };
     let unrecorded: Vec<JobId> = registry.sockets().into_iter().filter(|id| !records.iter().any(|r| r.job_id() == Some(*id))).collect();
     let lost = records.iter().filter(|r| r.is_lost()).count();
-    let mut rows: Vec<Row> = records.into_iter().map(Row::of_record).collect();
+    let mut rows: Vec<Row> = records.into_iter().map(|record| Row::of_record(registry.with_way_back(record))).collect();
     if !unrecorded.is_empty() {
         rows.extend(block_on(ask(registry, unrecorded))?);
     }

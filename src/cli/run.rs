@@ -16,7 +16,7 @@ use crate::rest::recorder::{Recorder, with_view};
 use crate::rest::registry::{JobRecord, ProcessId, Registry, RestorePoint};
 use crate::rest::server::{Service, serve};
 use crate::rest::socket::ControlSocket;
-use crate::runtime::{Blocking, Job, JobCommand, JobHandle, JobOutcome, JobStatus, StartError, StartOptions};
+use crate::runtime::{Blocking, Job, JobCommand, JobHandle, JobOutcome, JobStatus, Leftovers, StartError, StartOptions};
 use crate::storage::LocalStorage;
 use crate::types::{Clock, JobId, SystemClock};
 use serde_json::json;
@@ -209,6 +209,7 @@ impl Prepared {
             watch.progress.clear();
             if let Ended::Job { outcome, .. } = &ended {
                 settle(&handle, outcome, recording).await;
+                outcome.leftovers.delete(LocalStorage::shared().as_ref());
                 // The receiver is gone only if the server has ended already.
                 let _ = over.send(());
                 // Errors of the socket have nobody left to be told to.
@@ -335,6 +336,7 @@ async fn joined(running: impl Future<Output = Result<JobOutcome, tokio::task::Jo
         status: JobStatus::Failed,
         runtime: Duration::ZERO,
         failure: Some(format!("the job loop broke off: {e}")),
+        leftovers: Leftovers::default(),
     })
 }
 

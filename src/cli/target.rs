@@ -68,7 +68,7 @@ fn resolve_here(surroundings: &Surroundings, reference: &str, asked: &str) -> Re
     };
     let Some(job) = record.job_id() else { return Err(no_such_job(asked, reference)) };
     if record.is_lost() {
-        return Err(lost(asked, &record));
+        return Err(lost(asked, &registry.with_way_back(*record)));
     }
     if record.status.is_terminal() {
         return Ok(Resolved::Ended(record));

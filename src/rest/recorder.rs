@@ -47,6 +47,11 @@ impl Recorder {
     }
 }
 
+/// The newer of two: a savepoint that stopped a job has made output visible, so nothing older may be gone back to.
+fn newest(a: Option<RestorePoint>, b: Option<RestorePoint>) -> Option<RestorePoint> {
+    a.into_iter().chain(b).max_by_key(|point| point.id)
+}
+
 /// The record with what the view says. Pure.
 pub fn with_view(record: &JobRecord, view: &JobView) -> JobRecord {
     let point = |checkpoint: &CheckpointView| {
@@ -55,13 +60,14 @@ pub fn with_view(record: &JobRecord, view: &JobView) -> JobRecord {
     };
     let latest = view.checkpoints.latest_completed.as_ref().and_then(point);
     let latest_savepoint = view.checkpoints.latest_savepoint.as_ref().and_then(point);
+    let discarded = &view.checkpoints.discarded;
     JobRecord {
         name: view.name.clone(),
         status: view.status,
         status_since: view.status_times.last().map_or(record.status_since, |(_, at)| *at),
         started: view.status_times.first().map_or(record.started, |(_, at)| *at),
         parallelism: view.parallelism,
-        latest: latest.or_else(|| record.latest.clone()),
+        latest: newest(latest, latest_savepoint.clone()).or_else(|| record.latest.clone().filter(|p| !discarded.contains(&p.path))),
         latest_savepoint: latest_savepoint.or_else(|| record.latest_savepoint.clone()),
         failure: view.failures.first().map(|(_, message)| message.clone()),
         ..record.clone()
@@ -110,6 +116,7 @@ mod tests {
         recorder.await.unwrap();
         let found = registry.read(id).unwrap();
         assert_eq!((found.name.as_str(), found.status, found.parallelism), ("etl", JobStatus::Canceled, 1));
-        assert_eq!(found.latest_savepoint.map(|p| (p.path, p.is_savepoint)), Some((path, true)));
+        assert_eq!(found.latest_savepoint.map(|p| (p.path, p.is_savepoint)), Some((path.clone(), true)));
+        assert_eq!(found.latest.map(|p| p.path), Some(path), "a savepoint is a way back too");
     }
 }

@@ -2,7 +2,7 @@
 //! to restore it from.
 
 use super::socket::socket_path;
-use crate::checkpoint::METADATA;
+use crate::checkpoint::{METADATA, checkpoints_of};
 use crate::runtime::JobStatus;
 use crate::storage::Storage;
 use crate::types::limits::JOB_RECORD;
@@ -286,6 +286,18 @@ impl Registry {
         self.storage.entry(&point.path.join(METADATA)).is_ok_and(|found| found.is_some())
     }
 
+    /// The record of a job whose process is gone, with the newest way back that is there: its last checkpoint may have been completed, and
+    /// its output committed, after the record was written for the last time. Other records are returned as they are.
+    pub fn with_way_back(&self, record: JobRecord) -> JobRecord {
+        let base = record.checkpoint_dir.as_deref().and_then(Path::parent);
+        let (true, Some(base), Some(id)) = (record.is_lost(), base, record.job_id()) else { return record };
+        // A directory that cannot be read: the record is all that is known.
+        let found = checkpoints_of(self.storage.as_ref(), base, id).unwrap_or_default().pop();
+        let found = found.map(|c| RestorePoint { id: c.id, path: c.path, at: c.time, is_savepoint: c.kind.is_savepoint() });
+        let known = record.latest.clone().filter(|point| self.is_there(point));
+        JobRecord { latest: known.into_iter().chain(found).max_by_key(|point| point.id), ..record }
+    }
+
     /// The directories below which jobs of this name have left checkpoints and savepoints.
     pub fn restore_directories(&self, name: &str) -> Vec<PathBuf> {
         let of_name = self.all().into_iter().filter(|r| r.name == name);
@@ -342,6 +354,24 @@ mod tests {
     /// A process number that was given to nobody in this boot: the start does not fit.
     fn dead() -> ProcessId {
         ProcessId { start_ticks: Some(u64::MAX), ..ProcessId::current() }
+    }
+
+    #[test]
+    fn the_way_back_of_a_lost_job_is_one_that_is_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let registry = registry(dir.path());
+        let point = |path: PathBuf| RestorePoint { id: CheckpointId::new(3), path, at: WallTime(1), is_savepoint: true };
+        let there = dir.path().join("savepoint-1");
+        fs::create_dir(&there).unwrap();
+        fs::write(there.join(METADATA), "{}").unwrap();
+        let base = Some(dir.path().join("chk").join(A));
+        let lost = JobRecord { process: dead(), checkpoint_dir: base, ..record(A, "a", JobStatus::Running) };
+        let gone = JobRecord { latest: Some(point(dir.path().join("savepoint-2"))), ..lost.clone() };
+        assert_eq!(registry.with_way_back(gone.clone()).latest, None);
+        let kept = JobRecord { latest: Some(point(there)), ..lost };
+        assert_eq!(registry.with_way_back(kept.clone()), kept);
+        let ended = JobRecord { status: JobStatus::Canceled, ..gone };
+        assert_eq!(registry.with_way_back(ended.clone()), ended, "what has ended is as it was recorded");
     }
 
     const A: &str = "aa000000000000000000000000000001";

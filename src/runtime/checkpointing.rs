@@ -1,7 +1,7 @@
 //! The edge around the coordinator: makes directories, collects what tasks wrote, writes `_metadata`, deletes, answers, and keeps
 //! the view of checkpoints up to date. All decisions are the coordinator's.
 
-use super::error::TaskError;
+use super::error::{Leftovers, TaskError};
 use super::execution::{Attempt, Blueprint};
 use super::handle::{CheckpointReply, CheckpointView, JobCommand, JobHandle, JobStatus};
 use super::task::{Blocking, TaskCommand};
@@ -121,8 +121,8 @@ impl Checkpointing {
         self.pending.clear();
     }
 
-    /// The job has ended: what is pending fails, and checkpoints go that retention does not keep.
-    pub(crate) async fn end(&mut self, status: JobStatus) {
+    /// The job has ended: what is pending fails. The checkpoints that retention does not keep leave the view and are returned.
+    pub(crate) fn end(&mut self, status: JobStatus) -> Leftovers {
         let ending = match status {
             JobStatus::Finished => Ending::Finished,
             JobStatus::Canceled => Ending::Canceled,
@@ -132,8 +132,7 @@ impl Checkpointing {
         self.settle();
         // Work that was handed to blocking threads is waited for: a checkpoint that completes now is the person's to restore from.
         let retention = self.blueprint.graph.settings.checkpointing.retention;
-        let storage = self.blueprint.storage.clone();
-        let directories: Vec<PathBuf> = self
+        let checkpoints: Vec<PathBuf> = self
             .completed
             .values()
             .filter(|c| is_discarded(retention, ending, c.manifest().kind))
@@ -141,23 +140,15 @@ impl Checkpointing {
             .collect();
         let keeps_some =
             self.completed.values().any(|c| !is_discarded(retention, ending, c.manifest().kind) && !c.manifest().kind.is_savepoint());
-        let base = match &self.blueprint.graph.settings.checkpointing.storage {
+        let job_directory = match &self.blueprint.graph.settings.checkpointing.storage {
             CheckpointStorage::FileSystem(dir) if !keeps_some => Some(job_directory(dir, self.blueprint.job)),
             _ => None,
         };
-        for directory in directories {
-            if let Err(error) = delete_checkpoint(&*storage, &directory) {
-                tracing::warn!(%error, "a checkpoint could not be deleted");
-            }
-            self.handle.update(|view| {
-                view.checkpoints.latest_completed.take_if(|c| c.path.as_deref() == Some(&*directory));
-            });
-        }
-        if let Some(base) = base
-            && let Err(error) = storage.remove_dir_all(&base)
-        {
-            tracing::warn!(%error, "the job's checkpoint directory could not be deleted");
-        }
+        self.handle.update(|view| {
+            view.checkpoints.latest_completed.take_if(|c| c.path.as_ref().is_some_and(|path| checkpoints.contains(path)));
+            view.checkpoints.discarded.clone_from(&checkpoints);
+        });
+        Leftovers { checkpoints, job_directory }
     }
 
     /// Time until the coordinator wants to be asked again.

@@ -1,10 +1,13 @@
 //! How a task, and how a job, ends.
 
 use super::handle::JobStatus;
+use crate::checkpoint::delete_checkpoint;
 use crate::connector::ConnectorError;
 use crate::error::RetryHint;
 use crate::operator::OperatorError;
 use crate::state::StateError;
+use crate::storage::Storage;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// A task failed.
@@ -76,6 +79,33 @@ pub struct JobOutcome {
     pub runtime: Duration,
     /// Why it failed.
     pub failure: Option<String>,
+    /// What is to be deleted when the end has been recorded.
+    pub leftovers: Leftovers,
+}
+
+/// The checkpoints that retention does not keep. Whoever runs the job deletes them, but not before the end is recorded: a process killed
+/// in between would look like one that must be restored, and would be restored from something older, repeating output.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Leftovers {
+    pub(crate) checkpoints: Vec<PathBuf>,
+    /// The directory of all checkpoints of the job, if none is kept.
+    pub(crate) job_directory: Option<PathBuf>,
+}
+
+impl Leftovers {
+    /// Deletes them; what cannot be deleted is logged.
+    pub fn delete(&self, storage: &dyn Storage) {
+        for directory in &self.checkpoints {
+            if let Err(error) = delete_checkpoint(storage, directory) {
+                tracing::warn!(%error, "a checkpoint could not be deleted");
+            }
+        }
+        if let Some(directory) = &self.job_directory
+            && let Err(error) = storage.remove_dir_all(directory)
+        {
+            tracing::warn!(%error, "the job's checkpoint directory could not be deleted");
+        }
+    }
 }
 
 /// A job could not be started; nothing was changed.

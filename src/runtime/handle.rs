@@ -210,6 +210,8 @@ pub struct CheckpointsView {
     pub latest_completed: Option<CheckpointView>,
     /// The newest complete savepoint.
     pub latest_savepoint: Option<CheckpointView>,
+    /// Those that go because the job has ended; they may still be there.
+    pub discarded: Vec<PathBuf>,
 }
 
 /// One checkpoint.

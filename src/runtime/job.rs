@@ -100,7 +100,7 @@ impl Job {
         self.handle.clone()
     }
 
-    /// Runs the job to its end.
+    /// Runs the job to its end. The caller deletes the outcome's leftovers.
     pub async fn run(mut self) -> JobOutcome {
         let mut attempt_number = 0;
         let (status, failure) = loop {
@@ -118,10 +118,10 @@ impl Job {
                 }
             }
         };
-        self.checkpointing.end(status).await;
+        let leftovers = self.checkpointing.end(status);
         self.set_status(status);
         let runtime = self.blueprint.clock.monotonic().saturating_sub(self.started);
-        JobOutcome { status, runtime, failure }
+        JobOutcome { status, runtime, failure, leftovers }
     }
 
     fn set_status(&self, status: JobStatus) {

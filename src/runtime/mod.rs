@@ -22,7 +22,7 @@ mod task;
 mod tests;
 mod view;
 
-pub use error::{JobOutcome, StartError, TaskError};
+pub use error::{JobOutcome, Leftovers, StartError, TaskError};
 pub use handle::{
     CheckpointReply, CheckpointView, CheckpointsView, JobCommand, JobHandle, JobStatus, JobView, SavepointRequest, StopRequest, VertexView,
 };

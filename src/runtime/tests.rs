@@ -141,7 +141,9 @@ fn run<F: Future<Output = ()>>(
         let handle = job.handle();
         let running = tokio::spawn(job.run());
         during(handle).await;
-        running.await.unwrap()
+        let outcome = running.await.unwrap();
+        outcome.leftovers.delete(&**storage);
+        outcome
     })
 }
 

@@ -17,6 +17,10 @@ use std::time::Duration;
 /// Processes of one job, the last of which is not killed. Each kind of [`Moment`] comes twice.
 const LIVES: usize = 13;
 
+/// Processes after these that are killed while their input ends: in the last checkpoint, while its output becomes visible, while the job
+/// ends, at most.
+const ENDS: usize = 4;
+
 /// When a process is killed, and what is found by the next one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Moment {
@@ -76,6 +80,12 @@ impl<'a> Victim<'a> {
         let list: serde_json::Value = serde_json::from_str(&self.dir.answer(&["list", "-a", "-o", "json"])).unwrap();
         let last = list["jobs"].as_array().unwrap().last()?;
         last["latest"]["path"].as_str().map(str::to_owned)
+    }
+
+    /// True if the process that died last has said that its job has finished: there is nothing to restore then.
+    fn is_finished(&self) -> bool {
+        let list: serde_json::Value = serde_json::from_str(&self.dir.answer(&["list", "-a", "-o", "json"])).unwrap();
+        list["jobs"].as_array().unwrap().last().is_some_and(|job| job["status"] == "FINISHED")
     }
 
     /// Waits for a checkpoint that was not there before; false if the process ended first.
@@ -173,6 +183,18 @@ impl<'a> Victim<'a> {
             last = Some(moment);
         }
         self.dir.feed(usize::MAX);
+        for _ in 0..ENDS {
+            let restore = self.newest(last.take());
+            self.story.push(format!("ending, from {restore:?}"));
+            let running = self.dir.start(&Start { restore, checkpoints: Some(OFTEN), ..Start::default() });
+            pause(&mut self.random, 200);
+            let ended = running.kill();
+            self.kills += usize::from(ended == Ended::Killed);
+            if ended == Ended::Finished || self.is_finished() {
+                self.check();
+                return self.kills;
+            }
+        }
         let restore = self.newest(last);
         self.story.push(format!("to the end from {restore:?}"));
         self.dir.run(&Start { restore, ..Start::default() });

@@ -133,7 +133,9 @@ impl Scenario {
                     tokio::task::yield_now().await;
                 }
                 if running.is_finished() {
-                    return Life::Ended((&mut running).await.unwrap());
+                    let outcome = (&mut running).await.unwrap();
+                    outcome.leftovers.delete(&*storage);
+                    return Life::Ended(outcome);
                 }
                 steps_left = steps_left.saturating_sub(1);
                 if steps_left == 0 {
