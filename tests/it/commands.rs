@@ -140,7 +140,7 @@ fn rows_alone_go_to_standard_output_if_a_sink_writes_there() {
 #[test]
 fn a_reader_that_goes_away_ends_the_job_without_an_error() {
     let house = House::new();
-    let rows: String = (0..200_000).map(|n| format!("{{\"a\":{n}}}\n")).collect();
+    let rows = (0..200_000).fold(String::new(), |rows, n| rows + &format!("{{\"a\":{n}}}\n"));
     fs::write(house.path().join("in.json"), rows).unwrap();
     let (mut child, out, first) = house.attached("run -p 1 bounded.toml");
     assert_eq!(first, "{\"a\":0}\n");
