@@ -87,7 +87,7 @@ pub struct OperatorHeader {
 /// The whole of `_metadata`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
-    /// [`FORMAT_VERSION`]
+    /// The version of this format: 1.
     pub format_version: u32,
     /// Why it was taken.
     pub kind: SnapshotKind,

@@ -48,7 +48,7 @@ pub enum TypeKind {
     Timestamp(u8),
     /// TIMESTAMP_LTZ(precision)
     TimestampLtz(u8),
-    /// ARRAY<element>
+    /// `ARRAY<element>`
     Array(Box<LogicalType>),
     /// MAP<key, value>
     Map(Box<LogicalType>, Box<LogicalType>),
