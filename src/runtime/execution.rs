@@ -56,12 +56,15 @@ enum Workers {
     Writers(Vec<Box<dyn SinkWriter>>),
 }
 
+/// The channels into one subtask, with the input of the head that they feed.
+type Receivers = Vec<(InputIndex, mpsc::Receiver<StreamElement>)>;
+
 /// The channels of all links, before they are handed to the tasks.
 struct Wiring {
     /// Per link, per sending subtask: its channels.
     senders: Vec<Vec<Vec<mpsc::Sender<StreamElement>>>>,
     /// Per vertex, per subtask: its channels with the input of the head that they feed.
-    receivers: Vec<Vec<Vec<(InputIndex, mpsc::Receiver<StreamElement>)>>>,
+    receivers: Vec<Vec<Receivers>>,
 }
 
 impl Wiring {
@@ -96,7 +99,7 @@ impl Attempt {
     pub(crate) fn start(blueprint: &Blueprint, number: u64, restore: Option<&OpenCheckpoint>) -> Result<Self, TaskError> {
         let plan = &blueprint.plan;
         let metrics: Vec<Vec<Vec<OperatorMetrics>>> =
-            plan.vertices.iter().map(|v| (0..v.parallelism.get()).map(|_| vec![OperatorMetrics::default(); 0]).collect()).collect();
+            plan.vertices.iter().map(|v| (0..v.parallelism.get()).map(|_| Vec::new()).collect()).collect();
         let mut builder = Builder { blueprint, number, restore, metrics };
         let mut wiring = Wiring::new(plan);
         let (events_in, events) = mpsc::unbounded_channel();
@@ -109,7 +112,7 @@ impl Attempt {
                 let (sender, receiver) = mpsc::unbounded_channel();
                 let reporter = Reporter { task: commands.len(), events: events_in.clone(), blocking: blueprint.blocking };
                 let receivers = std::mem::take(&mut wiring.receivers[at][subtask]);
-                let own = workers.iter_mut().map(|w| w.pop_subtask()).collect();
+                let own = workers.iter_mut().map(Workers::pop_subtask).collect();
                 let chain = builder.chain(at, subtask, own, &wiring)?;
                 let tick = blueprint.graph.settings.buffer_timeout;
                 let task = Task { chain: chain.0, commands: receiver, reporter, tick, targets: Vec::new() };

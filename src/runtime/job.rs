@@ -215,7 +215,7 @@ impl Job {
                 Some((task, event)) = attempt.events.recv() => Happening::Event(task, event),
                 Some(joined) = attempt.tasks.join_next() => Happening::Ended(joined),
                 Some(done) = self.checkpointing.results.recv() => Happening::Checkpoint(done),
-                () = tokio::time::sleep(wakeup.unwrap_or(Duration::from_secs(3600))) => Happening::Tick,
+                () = tokio::time::sleep(wakeup.unwrap_or(Duration::from_hours(1))) => Happening::Tick,
             };
             if let Some(end) = self.happened(happening, attempt, &mut finished) {
                 return end;

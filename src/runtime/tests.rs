@@ -27,7 +27,7 @@ fn settings(interval: Option<Duration>) -> JobSettings {
         checkpointing: CheckpointSettings {
             interval,
             mode: CheckpointingMode::ExactlyOnce,
-            timeout: Duration::from_secs(600),
+            timeout: Duration::from_mins(10),
             min_pause: Duration::ZERO,
             max_concurrent: 1,
             tolerable_failed: 0,
@@ -90,7 +90,8 @@ fn storage(rows: usize) -> Arc<MemoryStorage> {
     let storage = MemoryStorage::new();
     storage.create_dir_all(Path::new("/in")).unwrap();
     for part in 0..2 {
-        let lines: String = (0..rows).map(|n| format!("{{\"id\":{},\"word\":\"w\"}}\n", part * rows + n)).collect();
+        let lines: Vec<String> = (0..rows).map(|n| format!("{{\"id\":{},\"word\":\"w\"}}\n", part * rows + n)).collect();
+        let lines = lines.concat();
         let mut file = storage.create(&PathBuf::from(format!("/in/{part}.json"))).unwrap();
         file.write_all(lines.as_bytes()).unwrap();
         file.sync().unwrap();

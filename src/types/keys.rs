@@ -230,8 +230,8 @@ mod tests {
     fn the_hash_of_a_key_never_changes() {
         let numbers: ArrayRef = Arc::new(Int64Array::from(vec![Some(0), Some(1), Some(-1), None]));
         let words: ArrayRef = Arc::new(StringArray::from(vec!["", "a", "flink", "Zürich"]));
-        assert_eq!(hashes(&[numbers.clone()]), LITERALS[0]);
-        assert_eq!(hashes(&[words.clone()]), LITERALS[1]);
+        assert_eq!(hashes(std::slice::from_ref(&numbers)), LITERALS[0]);
+        assert_eq!(hashes(std::slice::from_ref(&words)), LITERALS[1]);
         assert_eq!(hashes(&[numbers, words]), LITERALS[2]);
     }
     const LITERALS: [[u64; 4]; 3] = [

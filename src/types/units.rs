@@ -127,7 +127,7 @@ mod tests {
         assert_eq!(ByteSize(64 << 20).to_string(), "64 mb");
         assert_eq!(ByteSize(1500).to_string(), "1500 b");
         assert_eq!(format_duration(Duration::from_secs(90)), "90 s");
-        assert_eq!(format_duration(Duration::from_secs(3600)), "1 h");
+        assert_eq!(format_duration(Duration::from_hours(1)), "1 h");
         assert_eq!(format_duration(Duration::ZERO), "0 ms");
     }
 }

@@ -33,20 +33,20 @@ impl Clock for PausedClock {
 }
 
 /// A job and its input.
-pub struct Scenario {
+pub(crate) struct Scenario {
     /// job.toml; `/in`, `/out` and `/chk` are its directories.
-    pub toml: String,
+    pub(crate) toml: String,
     /// Input files below `/in`.
-    pub inputs: Vec<(String, String)>,
+    pub(crate) inputs: Vec<(String, String)>,
 }
 
 /// How rough the world is.
 #[derive(Debug, Clone, Copy)]
-pub struct Roughness {
+pub(crate) struct Roughness {
     /// Up to this many deaths of the process.
-    pub crashes: u32,
+    pub(crate) crashes: u32,
     /// About one storage operation in this many fails.
-    pub fail_one_in: Option<u32>,
+    pub(crate) fail_one_in: Option<u32>,
 }
 
 /// How one life of the process ended.
@@ -56,7 +56,7 @@ enum Life {
 }
 
 /// One line for each thing that happened, so that two runs of a seed can be compared.
-pub type Trace = Vec<String>;
+pub(crate) type Trace = Vec<String>;
 
 impl Scenario {
     fn storage(&self) -> Arc<MemoryStorage> {
@@ -72,7 +72,7 @@ impl Scenario {
     }
 
     /// The rows of the output files of an undisturbed run at this parallelism, sorted.
-    pub fn undisturbed(&self, parallelism: usize) -> Vec<String> {
+    pub(crate) fn undisturbed(&self, parallelism: usize) -> Vec<String> {
         let memory = self.storage();
         let calm = Roughness { crashes: 0, fail_one_in: None };
         let life = self.live(&memory, calm, parallelism, &mut StdRng::seed_from_u64(0), &mut Vec::new());
@@ -82,7 +82,7 @@ impl Scenario {
     }
 
     /// The rows of the output files of a run in a rough world, sorted, and what happened.
-    pub fn disturbed(&self, seed: u64, roughness: Roughness) -> (Vec<String>, Trace) {
+    pub(crate) fn disturbed(&self, seed: u64, roughness: Roughness) -> (Vec<String>, Trace) {
         let memory = self.storage();
         let mut random = StdRng::seed_from_u64(seed);
         let mut trace = Trace::new();
