@@ -81,7 +81,7 @@ impl LinkSender {
             let part = match rows.len() {
                 0 => continue,
                 n if n == batch.num_rows() => batch.clone(),
-                _ => batch.take(&UInt32Array::from(rows.clone()))?,
+                n => batch.take(&UInt32Array::from(std::mem::replace(rows, Vec::with_capacity(n))))?,
             };
             rows.clear();
             out.elements.push((link, channel, StreamElement::Batch(part)));

@@ -12,8 +12,8 @@ pub const BATCH_BYTES: ByteSize = ByteSize(4 << 20);
 /// Batches a channel between two tasks holds before the sender waits: this bound is the back-pressure.
 pub const CHANNEL_BATCHES: usize = 4;
 
-/// Bytes a file source reads at once.
-pub const READ_CHUNK: ByteSize = ByteSize(1 << 20);
+/// Bytes a file source reads at once: what the kernel copies is still in the second-level cache when it is decoded.
+pub const READ_CHUNK: ByteSize = ByteSize(256 << 10);
 
 /// Bytes of a file that make one split: small enough that all subtasks of a source have work, large enough that a seek is rare.
 pub const SPLIT_SIZE: ByteSize = ByteSize(32 << 20);
