@@ -21,15 +21,6 @@ pub(in crate::format) fn blank(bytes: &[u8], mut at: usize) -> usize {
 #[inline]
 pub(super) fn string_stop(bytes: &[u8], mut at: usize) -> (usize, bool) {
     let mut high = 0;
-    // Long strings, sixteen bytes at a time: a form that compilers turn into vector instructions.
-    while let Some(chunk) = bytes.get(at..at + 16) {
-        let stops = chunk.iter().fold(false, |stops, byte| stops | (*byte == b'"') | (*byte == b'\\') | (*byte < 0x20));
-        if stops {
-            break;
-        }
-        high |= u64::from(!chunk.is_ascii()) << 63;
-        at += 16;
-    }
     while let Some(word) = word_at(bytes, at) {
         let quote = word ^ (0x22 * ONES);
         let backslash = word ^ (0x5c * ONES);
