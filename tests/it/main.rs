@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test ends where something is not as it should be")]
 
+mod bad_input;
 mod commands;
 mod flights;
 mod frame;
