@@ -17,20 +17,14 @@ tools:
 	  $$as_root apt-get update -q && $$as_root apt-get install -qy gcc libc6-dev; \
 	fi
 
-# The job of examples/flights in a copy of its directory: started in the background, looked at, stopped with a savepoint.
+# The story of examples/flights/demo.sh in a copy of its directory.
 demo: tools
 	cargo build --release
 	@rm -rf "$(DEMO)" && mkdir -p "$(DEMO)" && cp -r examples/flights/. "$(DEMO)"
-	@cd "$(DEMO)"; export FLINK_STATE_DIR="$(DEMO)/state" FLINK_RUNTIME_DIR="$$(mktemp -d)"; \
-	  say() { echo; echo "\$$ flink $$*"; "$(FLINK)" "$$@"; }; \
-	  say run -d flights.toml; \
-	  for _ in $$(seq 150); do compgen -G "late/part-*" >/dev/null && break; sleep 0.2; done; \
-	  say list; \
-	  say savepoint flights; \
-	  say stop flights; \
-	  echo; echo "Flights that left more than two hours late (late/):"; cat late/part-* | head -3; \
-	  echo; echo "Everything is in $(DEMO): the totals in flights.db, checkpoints and savepoints beside it."; \
+	@export FLINK_STATE_DIR="$(DEMO)/state" FLINK_RUNTIME_DIR="$$(mktemp -d)"; \
+	  "$(DEMO)/demo.sh" "$(FLINK)"; \
 	  rm -rf "$$FLINK_RUNTIME_DIR"
+	@echo; echo "Everything is in $(DEMO): the totals in flights.db, checkpoints and savepoints beside it."
 
 test: tools
 	cargo fmt --check
