@@ -8,13 +8,18 @@ DEMO := $(abspath $(TARGET))/demo
 
 .PHONY: demo test tools
 
-# A C compiler is all that the build needs beside Rust: for SQLite and zstd, which are compiled in.
+# Beside Rust the build needs C and C++ compilers (RocksDB, SQLite, zstd and Lua are compiled in) and libclang (RocksDB's bindings).
 tools:
 	@command -v cargo >/dev/null || { echo "cargo is missing: install Rust, https://rustup.rs" >&2; exit 1; }
-	@if ! echo '#include <stdio.h>' | cc -E - >/dev/null 2>&1; then \
+	@missing=; \
+	echo '#include <stdio.h>' | cc -E - >/dev/null 2>&1 || missing="gcc libc6-dev"; \
+	echo '#include <vector>' | c++ -x c++ -E - >/dev/null 2>&1 || missing="$$missing g++"; \
+	[ -n "$${LIBCLANG_PATH:-}" ] || ls /usr/lib/llvm-*/lib/libclang*.so* /usr/lib/*/libclang*.so* 2>/dev/null | grep -qv clang-cpp \
+	  || missing="$$missing libclang-dev"; \
+	if [ -n "$$missing" ]; then \
 	  as_root=; [ "$$(id -u)" = 0 ] || as_root=sudo; \
-	  echo "a C compiler is missing: installing the packages gcc and libc6-dev"; \
-	  $$as_root apt-get update -q && $$as_root apt-get install -qy gcc libc6-dev; \
+	  echo "installing what the build needs: $$missing"; \
+	  $$as_root apt-get update -q && $$as_root apt-get install -qy $$missing; \
 	fi
 
 # The story of examples/flights/demo.sh in a copy of its directory.

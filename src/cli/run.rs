@@ -201,9 +201,18 @@ impl Prepared {
             let (over, end) = oneshot::channel();
             let service = Service::new(handle.clone(), Arc::clone(&clock), LocalStorage::shared());
             let serving = tokio::spawn(serve(socket, service, end));
-            let recorder = Recorder::new(registry.clone(), handle.clone(), record.clone());
-            let recording = tokio::spawn(recorder.run(|e| tracing::warn!(error = %e, "the job's record could not be written")));
+            let unwritten = |e: &io::Error| tracing::warn!(error = %e, "the job's record could not be written");
+            let mut recorder = Recorder::new(registry.clone(), handle.clone(), record.clone());
+            // A command that follows at once must find the job: its record is there before its start is announced. Writing it takes
+            // milliseconds, in which the job starts.
+            let begun = tokio::task::spawn_blocking(move || {
+                // A record that cannot be written does not harm the job.
+                let _ = recorder.begin().inspect_err(unwritten);
+                recorder
+            });
             let running = tokio::spawn(job.run());
+            let recorder = begun.await.map_err(|e| failed(io::Error::other(e)))?;
+            let recording = tokio::spawn(recorder.run(unwritten));
             let waiting = Waiting { handle: &handle, clock: clock.as_ref(), watch: &watch, signals };
             let ended = waiting.wait(running, reporter, output).await;
             watch.progress.clear();

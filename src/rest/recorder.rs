@@ -18,11 +18,16 @@ impl Recorder {
         Self { registry, job, record }
     }
 
-    /// Writes the record now and after every change that it shows, until the job has ended. Runs on the control runtime; a record
+    /// Writes the record as it is now: before anybody is told that there is such a job, so that whoever was told finds it.
+    pub fn begin(&mut self) -> std::io::Result<()> {
+        self.record = with_view(&self.record, &self.job.view());
+        self.registry.write(&self.record)
+    }
+
+    /// Writes the record after every change that it shows, until the job has ended. Runs on the control runtime; a record
     /// that cannot be written is reported once through `report` and does not harm the job.
     pub async fn run(mut self, report: impl Fn(&std::io::Error)) {
         let mut changes = self.job.changes();
-        let mut first = true;
         let mut reported = false;
         loop {
             let mut next = with_view(&self.record, &self.job.view());
@@ -30,8 +35,7 @@ impl Recorder {
                 // Retention may have deleted it: a record must not name what is not there.
                 next.latest = next.latest.filter(|point| self.registry.is_there(point));
             }
-            if first || next != self.record {
-                first = false;
+            if next != self.record {
                 let (registry, record) = (self.registry.clone(), next.clone());
                 let written = tokio::task::spawn_blocking(move || registry.write(&record)).await;
                 if let (Ok(Err(error)), false) = (written, reported) {
@@ -106,7 +110,10 @@ mod tests {
             log_file: None,
             failure: None,
         };
-        let recorder = tokio::spawn(Recorder::new(registry.clone(), job.clone(), record).run(|e| panic!("{e}")));
+        let mut recorder = Recorder::new(registry.clone(), job.clone(), record);
+        recorder.begin().unwrap();
+        assert_eq!(registry.read(job.id).unwrap().name, "etl", "the record is there before the job's start is told");
+        let recorder = tokio::spawn(recorder.run(|e| panic!("{e}")));
         let running = tokio::spawn(fake.run());
         let (reply, taken) = oneshot::channel();
         let request = SavepointRequest { directory: None, cancel: true };

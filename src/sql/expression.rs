@@ -10,7 +10,7 @@ use crate::expr::number::Comparison;
 use crate::expr::typed::{ExprError, TypedExpr};
 use crate::types::limits::{EXPRESSION_PARTS, SQL_CHAIN};
 use crate::types::{Schema, TypeKind};
-use datafusion_sql::sqlparser::ast::{
+use sqlparser::ast::{
     BinaryOperator, CastKind, CeilFloorKind, DateTimeField, DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr,
     FunctionArguments, Ident, ObjectName, ObjectNamePart, TrimWhereField, UnaryOperator, Value, ValueWithSpan,
 };

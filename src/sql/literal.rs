@@ -6,7 +6,7 @@ use crate::expr::typed::TypedExpr;
 use crate::expr::{civil, decimal};
 use crate::types::TypeKind;
 use datafusion_common::ScalarValue;
-use datafusion_sql::sqlparser::ast::{DataType, DateTimeField, Expr, Interval, TimezoneInfo, TypedString, UnaryOperator, Value};
+use sqlparser::ast::{DataType, DateTimeField, Expr, Interval, TimezoneInfo, TypedString, UnaryOperator, Value};
 
 /// A constant.
 pub(super) fn literal(value: &Value) -> Result<TypedExpr, SqlError> {

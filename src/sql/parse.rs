@@ -3,11 +3,11 @@
 use super::SqlError;
 use crate::types::LogicalType;
 use crate::types::limits::{SQL_CHAIN, SQL_TOKENS};
-use datafusion_sql::sqlparser::ast::{DataType, Expr, Query, Spanned, Statement};
-use datafusion_sql::sqlparser::dialect::Dialect;
-use datafusion_sql::sqlparser::keywords::Keyword;
-use datafusion_sql::sqlparser::parser::{Parser, ParserError};
-use datafusion_sql::sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan, Tokenizer};
+use sqlparser::ast::{DataType, Expr, Query, Spanned, Statement};
+use sqlparser::dialect::Dialect;
+use sqlparser::keywords::Keyword;
+use sqlparser::parser::{Parser, ParserError};
+use sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan, Tokenizer};
 use std::ops::Range;
 
 /// Flink's dialect: backquotes around identifiers, `'…'` texts without escapes, FILTER behind aggregates.

@@ -10,7 +10,7 @@ use crate::expr::coerce::common_type;
 use crate::expr::typed::{ExprKind, TypedExpr};
 use crate::types::{Column, Schema};
 use datafusion_common::ScalarValue;
-use datafusion_sql::sqlparser::ast::{
+use sqlparser::ast::{
     Distinct, Expr, GroupByExpr, ObjectName, ObjectNamePart, Query, Select, SelectItem, SelectItemQualifiedWildcardKind, SetExpr,
     SetOperator, SetQuantifier, TableAlias, TableFactor, TableWithJoins, Value, WildcardAdditionalOptions, With,
 };
