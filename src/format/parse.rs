@@ -56,6 +56,22 @@ pub(super) fn digits(bytes: &[u8], mut at: usize) -> Option<(u64, usize)> {
     Some((value, at))
 }
 
+/// Where the run of digits at `at` ends, which may be empty.
+#[inline]
+pub(super) fn digits_end(bytes: &[u8], mut at: usize) -> usize {
+    while let Some(word) = word_at(bytes, at) {
+        let count = leading_digits(word);
+        at += count;
+        if count < 8 {
+            return at;
+        }
+    }
+    while bytes.get(at).is_some_and(u8::is_ascii_digit) {
+        at += 1;
+    }
+    at
+}
+
 /// The value with its sign; `None` if it does not fit.
 pub(super) fn signed(magnitude: u64, negative: bool) -> Option<i64> {
     if negative { 0_i64.checked_sub_unsigned(magnitude) } else { i64::try_from(magnitude).ok() }

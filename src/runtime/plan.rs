@@ -3,7 +3,6 @@
 use crate::job::graph::{Exchange, JobGraph, NodeIndex, NodeKind};
 use crate::operator::{InputIndex, OutputPort};
 use crate::types::Parallelism;
-use xxhash_rust::xxh3::xxh3_128;
 
 /// Where a node's output goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,30 +58,19 @@ impl ExecutionPlan {
         self.vertices.iter().map(|v| v.parallelism.get()).sum()
     }
 
-    /// Cuts `graph`. A forward edge is chained if its receiver has no other input and both have the same parallelism.
+    /// Cuts `graph` into chains ([`JobGraph::chained_behind`]).
     pub(crate) fn new(graph: &JobGraph) -> Self {
-        let incoming = |node: usize| graph.edges.iter().filter(move |e| e.to.0 == node);
-        let chained_from = |node: usize| {
-            let mut edges = incoming(node);
-            match (edges.next(), edges.next()) {
-                (Some(edge), None) => {
-                    let same = graph.nodes[edge.from.0].parallelism == graph.nodes[node].parallelism;
-                    (edge.exchange == Exchange::Forward && same).then_some(edge.from.0)
-                }
-                _ => None,
-            }
-        };
         // Topological order of the graph makes the upstream's vertex known when a node is reached.
         let mut place: Vec<(usize, usize)> = Vec::with_capacity(graph.nodes.len());
         let mut vertices: Vec<Vertex> = Vec::new();
         for (index, node) in graph.nodes.iter().enumerate() {
-            let at = if let Some(upstream) = chained_from(index) {
-                let vertex = place[upstream].0;
+            let at = if let Some(upstream) = graph.chained_behind(NodeIndex(index)) {
+                let vertex = place[upstream.0].0;
                 vertices[vertex].nodes.push(NodeIndex(index));
                 (vertex, vertices[vertex].nodes.len() - 1)
             } else {
                 vertices.push(Vertex {
-                    id: format!("{:032x}", xxh3_128(node.uid.as_str().as_bytes())),
+                    id: graph.vertex_id(NodeIndex(index)),
                     name: String::new(),
                     nodes: vec![NodeIndex(index)],
                     targets: Vec::new(),

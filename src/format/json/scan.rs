@@ -1,11 +1,8 @@
 //! The tokens of JSON in bytes that end with a line end, which no record contains: no token runs past it.
 
-use super::super::parse::word_at;
+use super::super::parse::digits_end;
 use super::Reject;
 use crate::types::limits::NESTING_DEPTH;
-
-const ONES: u64 = 0x0101_0101_0101_0101;
-const TOPS: u64 = 0x8080_8080_8080_8080;
 
 /// The position of the first byte at or behind `at` that is no blank. Line ends are no blanks.
 #[inline]
@@ -16,25 +13,54 @@ pub(in crate::format) fn blank(bytes: &[u8], mut at: usize) -> usize {
     at
 }
 
+/// Which of sixteen bytes end or interrupt a string (a quote, a backslash, a control character), and which are not ASCII: one bit a
+/// byte, the first byte lowest.
+#[cfg(target_arch = "x86_64")]
+#[inline]
+#[expect(unsafe_code, reason = "intrinsics on values, no pointers, of an instruction set that every x86-64 processor has")]
+fn stops_of(bytes: &[u8; 16]) -> (u32, u32) {
+    // SAFETY: SSE2 is part of x86-64.
+    unsafe { stops_of_sse2(bytes) }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[inline]
+#[target_feature(enable = "sse2")]
+fn stops_of_sse2(bytes: &[u8; 16]) -> (u32, u32) {
+    use std::arch::x86_64::{_mm_cmpeq_epi8, _mm_min_epu8, _mm_movemask_epi8, _mm_or_si128, _mm_set_epi64x, _mm_set1_epi8};
+    let all = u128::from_le_bytes(*bytes);
+    let bytes = _mm_set_epi64x((all >> 64) as i64, all as i64);
+    let quote = _mm_cmpeq_epi8(bytes, _mm_set1_epi8(b'"' as i8));
+    let backslash = _mm_cmpeq_epi8(bytes, _mm_set1_epi8(b'\\' as i8));
+    let control = _mm_cmpeq_epi8(_mm_min_epu8(bytes, _mm_set1_epi8(0x1f)), bytes);
+    let stops = _mm_or_si128(_mm_or_si128(quote, backslash), control);
+    (_mm_movemask_epi8(stops) as u32, _mm_movemask_epi8(bytes) as u32)
+}
+
+/// Which of sixteen bytes end or interrupt a string (a quote, a backslash, a control character), and which are not ASCII: one bit a
+/// byte, the first byte lowest.
+#[cfg(not(target_arch = "x86_64"))]
+#[inline]
+fn stops_of(bytes: &[u8; 16]) -> (u32, u32) {
+    let bit = |is: bool, at: usize| u32::from(is) << at;
+    let stops = bytes.iter().enumerate().map(|(at, byte)| bit(matches!(byte, b'"' | b'\\' | 0..0x20), at)).sum();
+    let high = bytes.iter().enumerate().map(|(at, byte)| bit(!byte.is_ascii(), at)).sum();
+    (stops, high)
+}
+
 /// Looks for what ends or interrupts a string whose characters begin at `at`: its position (that of a quote, a backslash, a
 /// control character or the end of `bytes`), and whether all characters before it are ASCII.
 #[inline]
 pub(super) fn string_stop(bytes: &[u8], mut at: usize) -> (usize, bool) {
     let mut high = 0;
-    while let Some(word) = word_at(bytes, at) {
-        let quote = word ^ (0x22 * ONES);
-        let backslash = word ^ (0x5c * ONES);
-        // The lowest flag is exact; borrows make false ones above it alone.
-        let stops =
-            ((quote.wrapping_sub(ONES) & !quote) | (backslash.wrapping_sub(ONES) & !backslash) | (word.wrapping_sub(0x20 * ONES) & !word))
-                & TOPS;
+    while let Some((window, _)) = bytes.get(at..).and_then(|rest| rest.split_first_chunk::<16>()) {
+        let (stops, not_ascii) = stops_of(window);
         if stops != 0 {
-            let stop = stops.trailing_zeros();
-            high |= word & TOPS & ((1 << stop) - 1);
-            return (at + (stop / 8) as usize, high == 0);
+            let before = (1 << stops.trailing_zeros()) - 1;
+            return (at + stops.trailing_zeros() as usize, (high | (not_ascii & before)) == 0);
         }
-        high |= word & TOPS;
-        at += 8;
+        high |= not_ascii;
+        at += 16;
     }
     let mut ascii = high == 0;
     while let Some(byte) = bytes.get(at) {
@@ -122,8 +148,8 @@ fn hex4(bytes: &[u8], at: usize) -> Option<u16> {
 /// The end of the number at `at`, and whether it has a fraction or an exponent; an error if it is no JSON number.
 pub(super) fn number_end(bytes: &[u8], at: usize) -> Result<(usize, bool), Reject> {
     let digits = |from: usize| {
-        let length = bytes[from.min(bytes.len())..].iter().take_while(|byte| byte.is_ascii_digit()).count();
-        if length == 0 { Err(Reject::new(format!("expected a digit, found {}", found(bytes, from)))) } else { Ok(from + length) }
+        let end = digits_end(bytes, from);
+        if end == from { Err(Reject::new(format!("expected a digit, found {}", found(bytes, from)))) } else { Ok(end) }
     };
     let start = at + usize::from(bytes.get(at) == Some(&b'-'));
     let mut end = digits(start)?;
@@ -154,11 +180,27 @@ pub(super) fn word_end(bytes: &[u8], at: usize) -> Result<usize, Reject> {
 }
 
 /// The position behind the value at `at`, which is looked at only for its structure. Blanks may stand before it.
+#[inline]
 pub(super) fn skip_value(bytes: &[u8], at: usize) -> Result<usize, Reject> {
     match bytes.get(at) {
-        Some(b'"') => skip_string(bytes, at + 1),
+        // The usual forms; everything else takes the general way.
+        Some(b'"') => {
+            let (stop, _) = string_stop(bytes, at + 1);
+            if bytes.get(stop) == Some(&b'"') { Ok(stop + 1) } else { skip_string(bytes, at + 1) }
+        }
+        Some(b'1'..=b'9') => {
+            let end = digits_end(bytes, at);
+            if matches!(bytes.get(end), Some(b'.' | b'e' | b'E')) { number_end(bytes, at).map(|(end, _)| end) } else { Ok(end) }
+        }
+        _ => skip_other(bytes, at),
+    }
+}
+
+#[inline(never)]
+fn skip_other(bytes: &[u8], at: usize) -> Result<usize, Reject> {
+    match bytes.get(at) {
         Some(b'{' | b'[') => skip_nested(bytes, at),
-        Some(b'-' | b'0'..=b'9') => number_end(bytes, at).map(|(end, _)| end),
+        Some(b'-' | b'0') => number_end(bytes, at).map(|(end, _)| end),
         Some(b' ' | b'\t' | b'\r') => skip_value(bytes, blank(bytes, at)),
         _ => word_end(bytes, at),
     }

@@ -4,6 +4,8 @@
 //! empty slot. Eight slots share a cache line, so that a look-up costs one cache miss here and one in the rows. The key group
 //! is taken from the hash's upper half, the place in the index from its lower half.
 
+use std::hint::select_unpredictable;
+
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Index {
@@ -36,13 +38,16 @@ impl Index {
         hash as u32 as usize & self.slots.len().wrapping_sub(1)
     }
 
-    /// The row in the first or second slot where this hash can be, if one of them has the same hash bits: the usual case of a
-    /// hit, without a loop or an unforeseeable branch, so that the look-ups of many rows overlap.
+    /// The row in one of the first four slots where this hash can be, if one of them has the same hash bits: the usual case of a
+    /// hit, without a loop and without a branch on what was loaded. A branch that is guessed wrong waits for the cache miss and
+    /// keeps the look-ups of the rows behind it from starting.
     #[inline]
     pub(super) fn guess(&self, hash: u64) -> Option<u32> {
         let home = self.home(hash);
-        let [first, second] = self.slots.get(home..home.wrapping_add(2))? else { return None };
-        let chosen = if is_under(*first, hash) { *first } else { *second };
+        let [first, second, third, fourth] = *self.slots.get(home..home.wrapping_add(4))? else { return None };
+        let later = select_unpredictable(is_under(third, hash), third, fourth);
+        let later = select_unpredictable(is_under(second, hash), second, later);
+        let chosen = select_unpredictable(is_under(first, hash), first, later);
         is_under(chosen, hash).then(|| row_of(chosen))
     }
 
