@@ -28,7 +28,7 @@ fn descriptor() -> Arc<StateDescriptor> {
         kind: StateKind::Groups,
         key: Schema::new(vec![column("carrier", "STRING")]),
         value: Schema::new(vec![column("flights", "BIGINT NOT NULL"), column("miles", "DECIMAL(20, 2)")]),
-        ttl: Some(StateTtl { ttl: Duration::from_hours(1) }),
+        ttl: Some(StateTtl::new(Duration::from_hours(1))),
     })
 }
 

@@ -1,8 +1,10 @@
 //! The keyed state of one operator in one subtask: its registered states, snapshots of them, and what was restored.
 
 use super::groups::{AccumulatorLayout, GroupLayout, GroupTable, group_descriptor};
+use super::keyed::{Cells, Fold, KeyTable, LastEntries, Lists, Maps, Table, Timers};
+use super::ttl::Times;
 use super::{Compatibility, StateDescriptor, StateError, compatibility};
-use crate::types::{KeyGroupRange, MaxParallelism, Schema};
+use crate::types::{Datum, EventTime, KeyGroupRange, MaxParallelism, Schema, WallTime};
 use arrow::array::RecordBatch;
 use std::fmt;
 use std::sync::Arc;
@@ -10,28 +12,38 @@ use std::sync::Arc;
 /// The keyed state of one operator in one subtask. Owned by the task; no locks.
 #[derive(Debug)]
 pub struct KeyedState {
-    key_groups: KeyGroupRange,
-    max_parallelism: MaxParallelism,
+    pub(super) key_groups: KeyGroupRange,
+    pub(super) max_parallelism: MaxParallelism,
     restored: Vec<RestoredState>,
-    states: Vec<RegisteredState>,
+    pub(super) states: Vec<RegisteredState>,
+    /// The keys of all states but group tables, once one is registered.
+    pub(super) keys: Option<KeyTable>,
+    pub(super) times: Times,
+    /// What was read of a state at last after it had expired: it may be seen once more.
+    pub(super) last_value: Datum,
+    pub(super) last_elements: Vec<Datum>,
+    pub(super) last_entries: LastEntries,
 }
 
 /// A state that an operator registered, by kind.
 #[derive(Debug)]
-enum RegisteredState {
+pub(super) enum RegisteredState {
     Groups(GroupTable),
+    /// Value, reducing and aggregating state.
+    Cells((Table<Cells>, Fold)),
+    Lists(Table<Lists>),
+    Maps(Table<Maps>),
+    Timers(Timers),
 }
 
 impl RegisteredState {
     fn descriptor(&self) -> &Arc<StateDescriptor> {
         match self {
             Self::Groups(table) => table.descriptor(),
-        }
-    }
-
-    fn snapshot(&mut self) -> StateSnapshot {
-        match self {
-            Self::Groups(table) => table.snapshot(),
+            Self::Cells((table, _)) => &table.descriptor,
+            Self::Lists(table) => &table.descriptor,
+            Self::Maps(table) => &table.descriptor,
+            Self::Timers(timers) => timers.descriptor(),
         }
     }
 }
@@ -73,7 +85,17 @@ impl fmt::Debug for StateSnapshot {
 impl KeyedState {
     /// The state of a subtask that owns `key_groups`, with what was restored for the operator (empty on a fresh start).
     pub fn new(key_groups: KeyGroupRange, max_parallelism: MaxParallelism, restored: Vec<RestoredState>) -> Self {
-        Self { key_groups, max_parallelism, restored, states: Vec::new() }
+        Self {
+            key_groups,
+            max_parallelism,
+            restored,
+            states: Vec::new(),
+            keys: None,
+            times: Times { now: WallTime(0), watermark: EventTime::MIN },
+            last_value: Datum::Null,
+            last_elements: Vec::new(),
+            last_entries: LastEntries::default(),
+        }
     }
 
     /// The key groups of this subtask.
@@ -110,12 +132,12 @@ impl KeyedState {
     pub fn groups(&mut self, handle: GroupsHandle) -> Result<&mut GroupTable, StateError> {
         match self.states.get_mut(handle.0) {
             Some(RegisteredState::Groups(table)) => Ok(table),
-            None => Err(StateError::Invariant("this operator has registered no such group table".to_owned())),
+            _ => Err(StateError::Invariant("this operator has registered no such group table".to_owned())),
         }
     }
 
     /// What was restored for a state that is about to be registered.
-    fn admit(&mut self, descriptor: &StateDescriptor) -> Result<Option<RestoredState>, StateError> {
+    pub(super) fn admit(&mut self, descriptor: &StateDescriptor) -> Result<Option<RestoredState>, StateError> {
         let name = &descriptor.name;
         if self.states.iter().any(|state| state.descriptor().name == *name) {
             return Err(StateError::Invariant(format!("state {name} is registered twice")));
@@ -130,6 +152,14 @@ impl KeyedState {
     /// The synchronous part of a snapshot: takes microseconds, copies no state. What is returned may be read by another thread
     /// while the operator goes on; what it overwrites meanwhile is copied first, one key group at a time.
     pub fn snapshot(&mut self) -> Result<KeyedSnapshot, StateError> {
-        Ok(KeyedSnapshot { states: self.states.iter_mut().map(RegisteredState::snapshot).collect() })
+        let frozen = self.keys.as_mut().map(KeyTable::freeze).unwrap_or_default();
+        let snapshot = |state: &mut RegisteredState| match state {
+            RegisteredState::Groups(table) => table.snapshot(),
+            RegisteredState::Cells((table, _)) => table.snapshot(frozen.clone()),
+            RegisteredState::Lists(table) => table.snapshot(frozen.clone()),
+            RegisteredState::Maps(table) => table.snapshot(frozen.clone()),
+            RegisteredState::Timers(timers) => timers.snapshot(frozen.clone()),
+        };
+        Ok(KeyedSnapshot { states: self.states.iter_mut().map(snapshot).collect() })
     }
 }

@@ -219,7 +219,7 @@ mod tests {
     fn a_change_says_what_becomes_of_each_field() {
         let old = value(TypeKind::Int, row(&[("a", TypeKind::Int), ("b", TypeKind::Int)]));
         let mut new = value(TypeKind::BigInt, row(&[("a", TypeKind::BigInt), ("c", TypeKind::String)]));
-        new.ttl = Some(StateTtl { ttl: Duration::from_mins(1) });
+        new.ttl = Some(StateTtl::new(Duration::from_mins(1)));
         let Compatibility::Evolves(changes) = compatibility(&old, &new) else { panic!("it evolves") };
         assert_eq!(
             changes,

@@ -10,15 +10,19 @@ mod backend;
 mod compatibility;
 mod descriptor;
 mod groups;
+mod keyed;
+mod ttl;
 mod words;
 
 pub use backend::{GroupsHandle, KeyedSnapshot, KeyedState, RestoredState, StateSnapshot};
 pub use compatibility::{Compatibility, compatibility};
-pub use descriptor::{StateDescriptor, StateKind, StateTtl};
+pub use descriptor::{StateDescriptor, StateKind, TIMERS};
 pub use groups::{
     AccumulatorField, AccumulatorLayout, FieldSlot, GroupLayout, GroupRef, GroupTable, Multiset, MultisetKey, MultisetOrder, Storage,
     ValidBit, canonical_key, group_descriptor,
 };
+pub use keyed::{Aggregate, Fold, FoldFunction, KeyRef, MapEntries, Reduce, StateHandle, TimeDomain, TimersHandle};
+pub use ttl::{StateTtl, TtlTime, TtlUpdate, TtlVisibility};
 pub use words::{WordKind, Words, double_of_ordered, nulls_at, ordered_of_double};
 
 use crate::error::RetryHint;
@@ -42,6 +46,17 @@ pub enum StateError {
         /// Why.
         source: std::io::Error,
     },
+    /// A value that does not fit the state, or a reduce or aggregate function that failed.
+    #[error("state {state}: {message}")]
+    Function {
+        /// The state's name.
+        state: String,
+        /// What went wrong.
+        message: String,
+    },
+    /// A value that does not fit.
+    #[error("state: {0}")]
+    Datum(#[from] crate::types::DatumError),
     /// Arrow refused: a bug, or saved state that was altered.
     #[error("state: {0}")]
     Arrow(#[from] arrow::error::ArrowError),
@@ -55,7 +70,7 @@ impl StateError {
     pub fn retry_hint(&self) -> RetryHint {
         match self {
             Self::Io { .. } => RetryHint::Backoff,
-            Self::Incompatible { .. } | Self::Arrow(_) | Self::Invariant(_) => RetryHint::Never,
+            Self::Incompatible { .. } | Self::Function { .. } | Self::Datum(_) | Self::Arrow(_) | Self::Invariant(_) => RetryHint::Never,
         }
     }
 }

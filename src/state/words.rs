@@ -10,6 +10,8 @@ use arrow::datatypes::{
 use arrow::error::ArrowError;
 use std::sync::Arc;
 
+pub use crate::types::{double_of_ordered, ordered_of_double};
+
 /// The values of a fixed-width column; what stands at a NULL is arbitrary.
 #[derive(Debug, Clone)]
 pub enum Words {
@@ -147,19 +149,6 @@ fn primitive<T: ArrowPrimitiveType>(
 
 fn mismatch(from: &str, to: &DataType) -> ArrowError {
     ArrowError::CastError(format!("{from} values do not make a column of type {to}"))
-}
-
-/// The float at the same place in an order over `i64`: Java's `Double.compare`, where -0.0 < 0.0 and NaN is the largest value.
-#[inline]
-pub const fn ordered_of_double(value: f64) -> i64 {
-    let bits = if value.is_nan() { f64::NAN.to_bits() as i64 } else { value.to_bits() as i64 };
-    bits ^ (((bits >> 63) as u64) >> 1) as i64
-}
-
-/// The float that [`ordered_of_double`] turned into `ordered`.
-#[inline]
-pub const fn double_of_ordered(ordered: i64) -> f64 {
-    f64::from_bits((ordered ^ (((ordered >> 63) as u64) >> 1) as i64) as u64)
 }
 
 /// NULLs at the positions where `valid` is false; `None` if there are none.

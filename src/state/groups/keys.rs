@@ -174,7 +174,7 @@ pub fn canonical_key(column: &ArrayRef) -> ArrayRef {
 }
 
 /// The key columns of `groups`, in that order.
-pub(super) fn key_columns(layout: &GroupLayout, groups: &[(&Rows, u32)]) -> Result<Vec<ArrayRef>, StateError> {
+pub(in crate::state) fn key_columns(layout: &GroupLayout, groups: &[(&Rows, u32)]) -> Result<Vec<ArrayRef>, StateError> {
     let stride = layout.stride;
     match layout.key_form {
         KeyForm::Single => Ok(Vec::new()),

@@ -14,9 +14,11 @@ mod multiset;
 mod rows;
 
 pub use keys::canonical_key;
+pub(in crate::state) use keys::key_columns;
 pub use layout::{AccumulatorField, AccumulatorLayout, FieldSlot, GroupLayout, Storage, ValidBit, group_descriptor};
 pub use multiset::{Multiset, MultisetOrder};
 pub use rows::MultisetKey;
+pub(in crate::state) use rows::Rows;
 
 use crate::state::{StateDescriptor, StateError, StateSnapshot};
 use crate::types::{KeyGroup, KeyGroupRange, MaxParallelism};
@@ -25,14 +27,13 @@ use arrow::row::RowConverter;
 use index::Index;
 use keys::{BatchKeys, ByteKeys, EncodedKeys, NoKeys, WordKeys};
 use layout::{FLAGS, KeyForm, LIVE, MARK};
-use rows::Rows;
 use std::sync::Arc;
 
 /// A group of a [`GroupTable`]. Valid until the group is released.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct GroupRef {
-    table: u32,
-    row: u32,
+    pub(in crate::state) table: u32,
+    pub(in crate::state) row: u32,
 }
 
 /// The place of a row that [`Index::guess`] did not find.
@@ -275,8 +276,18 @@ impl GroupTable {
         keys::key_columns(&self.layout, &groups)
     }
 
-    /// Freezes all key groups and returns what will read them. Copies nothing.
-    pub(super) fn snapshot(&mut self) -> StateSnapshot {
+    /// The words of a group, which may lie in a key group that is frozen: that is copied first.
+    #[inline]
+    pub(in crate::state) fn writable_row(&mut self, group: GroupRef) -> &mut [u64] {
+        let table = &mut self.tables[group.table as usize];
+        if table.frozen.is_some() {
+            table.thaw();
+        }
+        table.rows.row_mut(group.row, self.layout.stride)
+    }
+
+    /// Freezes all key groups and returns those that have a group. Copies nothing.
+    pub(in crate::state) fn freeze(&mut self) -> Vec<(KeyGroup, Arc<Rows>)> {
         let mut frozen = Vec::new();
         for (key_group, table) in self.key_groups.as_range().zip(&mut self.tables) {
             if table.readable().live() == 0 {
@@ -285,6 +296,12 @@ impl GroupTable {
             let rows = table.frozen.get_or_insert_with(|| Arc::new(std::mem::take(&mut table.rows)));
             frozen.push((KeyGroup(key_group), Arc::clone(rows)));
         }
+        frozen
+    }
+
+    /// Freezes all key groups and returns what will read them. Copies nothing.
+    pub(super) fn snapshot(&mut self) -> StateSnapshot {
+        let frozen = self.freeze();
         let batches = encode::SnapshotBatches::new(&self.descriptor, Arc::clone(&self.layout), frozen);
         StateSnapshot { descriptor: Arc::clone(&self.descriptor), batches: Box::new(batches) }
     }

@@ -8,7 +8,7 @@ use arrow::datatypes::DataType;
 
 /// See the module. Cloning copies everything: that is the copy before the first write after a snapshot.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Rows {
+pub(in crate::state) struct Rows {
     words: AlignedWords,
     len: u32,
     free: Vec<u32>,

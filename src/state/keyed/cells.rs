@@ -1,0 +1,170 @@
+//! One value a key: value, reducing and aggregating state.
+
+use super::fold::Fold;
+use super::keys::KeyTable;
+use super::snapshot::Encoder;
+use super::table::{Column, Table};
+use super::{KeyRef, restore};
+use crate::state::StateError;
+use crate::state::ttl::{Expiry, Stamp, UNSTAMPED};
+use crate::types::{Datum, DatumError};
+
+/// See the module.
+#[derive(Debug, Clone, Default)]
+pub(in crate::state) struct Cells {
+    /// NULL: nothing.
+    values: Vec<Datum>,
+    /// One a value; none without TTL.
+    stamps: Vec<Stamp>,
+}
+
+impl Cells {
+    #[inline]
+    fn get(&self, slot: usize) -> Option<&Datum> {
+        self.values.get(slot).filter(|value| !value.is_null())
+    }
+
+    /// The place of a slot's value. `stamp`: what is written there expires then.
+    #[inline]
+    fn place(&mut self, slot: usize, stamp: Option<Stamp>) -> &mut Datum {
+        if slot >= self.values.len() {
+            self.values.resize(slot + 1, Datum::Null);
+        }
+        if let Some(stamp) = stamp {
+            self.restamp(slot, stamp);
+        }
+        &mut self.values[slot]
+    }
+
+    fn restamp(&mut self, slot: usize, stamp: Stamp) {
+        if self.stamps.len() < self.values.len() {
+            self.stamps.resize(self.values.len(), UNSTAMPED);
+        }
+        self.stamps[slot] = stamp;
+    }
+
+    fn stamp(&self, slot: usize) -> Stamp {
+        self.stamps.get(slot).copied().unwrap_or(UNSTAMPED)
+    }
+}
+
+impl Column for Cells {
+    fn slots(&self) -> usize {
+        self.values.len()
+    }
+
+    fn is_due(&self, slot: usize, expiry: &Expiry) -> bool {
+        let stamp = self.stamp(slot);
+        self.get(slot).is_some() && (expiry.is_expired(stamp) || stamp == UNSTAMPED && expiry.stamp != UNSTAMPED)
+    }
+
+    fn sweep(&mut self, slot: usize, expiry: &Expiry) -> bool {
+        if expiry.is_expired(self.stamp(slot)) {
+            return !std::mem::take(self.place(slot, None)).is_null();
+        }
+        self.restamp(slot, expiry.stamp);
+        false
+    }
+
+    fn encode(&self, expiry: Option<&Expiry>, into: &mut Encoder) -> Result<(), DatumError> {
+        for slot in 0..self.values.len() {
+            let Some(value) = self.get(slot) else { continue };
+            let stamp = self.stamp(slot);
+            if expiry.is_none_or(|expiry| !expiry.is_expired(stamp)) {
+                into.row(slot as u32, &[value], stamp)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Table<Cells> {
+    /// The value; of an expired one, at most a last look, which is put into `last`.
+    #[inline]
+    pub(in crate::state) fn value<'a>(&'a mut self, keys: &mut KeyTable, key: KeyRef, last: &'a mut Datum) -> Option<&'a Datum> {
+        if let Some(expiry) = self.expiry {
+            if self.look(keys, key, expiry, last) {
+                return Some(last);
+            }
+        }
+        self.read(key).get(key.row as usize)
+    }
+
+    /// What reading does to a value with TTL. True if it has expired and may still be seen.
+    fn look(&mut self, keys: &mut KeyTable, key: KeyRef, expiry: Expiry, last: &mut Datum) -> bool {
+        let slot = key.row as usize;
+        self.accesses += 1;
+        let column = self.read(key);
+        if column.get(slot).is_none() {
+            return false;
+        }
+        let stamp = column.stamp(slot);
+        if expiry.is_expired(stamp) {
+            *last = std::mem::take(self.write(key).place(slot, None));
+            keys.lost(key);
+            return expiry.return_expired;
+        }
+        if expiry.restamps(stamp) {
+            self.write(key).restamp(slot, expiry.stamp);
+        }
+        false
+    }
+
+    /// Sets the value; NULL clears it.
+    #[inline]
+    pub(in crate::state) fn set(&mut self, keys: &mut KeyTable, key: KeyRef, value: Datum) {
+        let stamp = self.expiry.map(|expiry| expiry.stamp);
+        self.accesses += 1;
+        let place = self.write(key).place(key.row as usize, stamp);
+        let (was, is) = (!place.is_null(), !value.is_null());
+        *place = value;
+        match (was, is) {
+            (false, true) => keys.gained(key),
+            (true, false) => keys.lost(key),
+            _ => {}
+        }
+    }
+
+    /// Clears the value; copies nothing if there is none.
+    pub(in crate::state) fn clear(&mut self, keys: &mut KeyTable, key: KeyRef) {
+        if self.read(key).get(key.row as usize).is_some() {
+            self.set(keys, key, Datum::Null);
+        }
+    }
+
+    /// Folds `value` into the accumulator.
+    pub(in crate::state) fn add(&mut self, keys: &mut KeyTable, key: KeyRef, value: Datum, fold: &Fold) -> Result<(), StateError> {
+        let expiry = self.expiry;
+        self.accesses += 1;
+        let slot = key.row as usize;
+        let column = self.write(key);
+        let expired = expiry.is_some_and(|expiry| expiry.is_expired(column.stamp(slot)));
+        let place = column.place(slot, expiry.map(|expiry| expiry.stamp));
+        let was = !place.is_null();
+        if expired {
+            *place = Datum::Null;
+        }
+        let added = fold.add(place, value);
+        let is = !place.is_null();
+        match (was, is) {
+            (false, true) => keys.gained(key),
+            (true, false) => keys.lost(key),
+            _ => {}
+        }
+        added.map_err(|message| StateError::Function { state: self.descriptor.name.clone(), message })
+    }
+}
+
+impl restore::Load for Table<Cells> {
+    fn load(&mut self, keys: &mut KeyTable, key: KeyRef, row: &mut [Datum], stamp: Stamp) -> Result<(), String> {
+        let Some(value) = row.first_mut().map(std::mem::take).filter(|value| !value.is_null()) else { return Ok(()) };
+        let stamp = self.expiry.map(|_| stamp);
+        let place = self.write(key).place(key.row as usize, stamp);
+        if !place.is_null() {
+            return Err("a key was saved twice".to_owned());
+        }
+        *place = value;
+        keys.gained(key);
+        Ok(())
+    }
+}

@@ -1,0 +1,218 @@
+//! A map a key: map state, sorted by its keys. Each entry has its own TTL.
+
+use super::keys::KeyTable;
+use super::snapshot::Encoder;
+use super::table::{Column, Table};
+use super::{KeyRef, restore};
+use crate::state::StateError;
+use crate::state::ttl::{Expiry, Stamp, UNSTAMPED};
+use crate::types::{Datum, DatumError};
+use std::collections::{BTreeMap, btree_map};
+
+/// The value of an entry.
+#[derive(Debug, Clone)]
+struct Entry {
+    value: Datum,
+    stamp: Stamp,
+}
+
+type Map = BTreeMap<Datum, Entry>;
+
+/// See the module.
+#[derive(Debug, Clone, Default)]
+pub(in crate::state) struct Maps {
+    maps: Vec<Map>,
+}
+
+/// The entries of a map, sorted by key.
+#[derive(Debug, Clone)]
+pub struct MapEntries<'a>(Option<btree_map::Iter<'a, Datum, Entry>>);
+
+impl<'a> Iterator for MapEntries<'a> {
+    type Item = (&'a Datum, &'a Datum);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.0.as_mut()?.next().map(|(key, entry)| (key, &entry.value))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.0.as_ref().map_or((0, Some(0)), Iterator::size_hint)
+    }
+}
+
+impl ExactSizeIterator for MapEntries<'_> {}
+
+/// What of a map has expired and may be seen once more.
+#[derive(Debug, Default)]
+pub(in crate::state) struct LastEntries(Map);
+
+impl Maps {
+    fn get(&self, slot: usize) -> Option<&Map> {
+        self.maps.get(slot).filter(|map| !map.is_empty())
+    }
+
+    fn place(&mut self, slot: usize) -> &mut Map {
+        if slot >= self.maps.len() {
+            self.maps.resize(slot + 1, Map::new());
+        }
+        &mut self.maps[slot]
+    }
+}
+
+fn refresh(map: &mut Map, expiry: &Expiry, all: bool) {
+    map.retain(|_, entry| !expiry.is_expired(entry.stamp));
+    for entry in map.values_mut().filter(|entry| all || entry.stamp == UNSTAMPED) {
+        entry.stamp = expiry.stamp;
+    }
+}
+
+impl Column for Maps {
+    fn slots(&self) -> usize {
+        self.maps.len()
+    }
+
+    fn is_due(&self, slot: usize, expiry: &Expiry) -> bool {
+        let is_due = |entry: &Entry| expiry.is_expired(entry.stamp) || entry.stamp == UNSTAMPED && expiry.stamp != UNSTAMPED;
+        self.get(slot).is_some_and(|map| map.values().any(is_due))
+    }
+
+    fn sweep(&mut self, slot: usize, expiry: &Expiry) -> bool {
+        let map = self.place(slot);
+        refresh(map, expiry, false);
+        map.is_empty()
+    }
+
+    fn encode(&self, expiry: Option<&Expiry>, into: &mut Encoder) -> Result<(), DatumError> {
+        for (slot, map) in self.maps.iter().enumerate() {
+            for (key, entry) in map {
+                if expiry.is_none_or(|expiry| !expiry.is_expired(entry.stamp)) {
+                    into.row(slot as u32, &[key, &entry.value], entry.stamp)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Table<Maps> {
+    /// The value of an entry, which may be NULL; of an expired one, at most a last look, which is put into `last`.
+    pub(in crate::state) fn get<'a>(
+        &'a mut self,
+        keys: &mut KeyTable,
+        key: KeyRef,
+        entry: &Datum,
+        last: &'a mut Datum,
+    ) -> Option<&'a Datum> {
+        if let Some(expiry) = self.expiry {
+            if self.look(keys, key, entry, &expiry, last) {
+                return Some(last);
+            }
+        }
+        self.read(key).get(key.row as usize)?.get(entry).map(|entry| &entry.value)
+    }
+
+    /// What reading does to an entry with TTL. True if it has expired and may still be seen.
+    fn look(&mut self, keys: &mut KeyTable, key: KeyRef, entry: &Datum, expiry: &Expiry, last: &mut Datum) -> bool {
+        self.accesses += 1;
+        let slot = key.row as usize;
+        let Some(stamp) = self.read(key).get(slot).and_then(|map| map.get(entry)).map(|entry| entry.stamp) else { return false };
+        if expiry.is_expired(stamp) {
+            if let Some(removed) = self.take(keys, key, entry) {
+                *last = removed;
+            }
+            return expiry.return_expired;
+        }
+        if expiry.restamps(stamp)
+            && let Some(entry) = self.write(key).place(slot).get_mut(entry)
+        {
+            entry.stamp = expiry.stamp;
+        }
+        false
+    }
+
+    /// All entries, sorted by key. `last` takes expired ones that may be seen once more.
+    pub(in crate::state) fn entries<'a>(&'a mut self, keys: &mut KeyTable, key: KeyRef, last: &'a mut LastEntries) -> MapEntries<'a> {
+        if let Some(expiry) = self.expiry {
+            if self.look_at_all(keys, key, &expiry, last) {
+                return MapEntries(Some(last.0.iter()));
+            }
+        }
+        MapEntries(self.read(key).get(key.row as usize).map(BTreeMap::iter))
+    }
+
+    fn look_at_all(&mut self, keys: &mut KeyTable, key: KeyRef, expiry: &Expiry, last: &mut LastEntries) -> bool {
+        self.accesses += 1;
+        let Some(map) = self.read(key).get(key.row as usize) else { return false };
+        let expired = map.values().any(|entry| expiry.is_expired(entry.stamp));
+        if !expired && !map.values().any(|entry| expiry.restamps(entry.stamp)) {
+            return false;
+        }
+        let map = self.write(key).place(key.row as usize);
+        let shows = expired && expiry.return_expired;
+        if shows {
+            last.0.clone_from(map);
+        }
+        refresh(map, expiry, expiry.on_read);
+        if map.is_empty() {
+            keys.lost(key);
+        }
+        shows
+    }
+
+    /// Sets the value of an entry. Errors on a NULL key.
+    pub(in crate::state) fn put(&mut self, keys: &mut KeyTable, key: KeyRef, entry: Datum, value: Datum) -> Result<(), StateError> {
+        if entry.is_null() {
+            return Err(StateError::Function { state: self.descriptor.name.clone(), message: "a map takes no NULL as key".to_owned() });
+        }
+        let stamp = self.expiry.map_or(UNSTAMPED, |expiry| expiry.stamp);
+        self.accesses += 1;
+        let map = self.write(key).place(key.row as usize);
+        let was = !map.is_empty();
+        map.insert(entry, Entry { value, stamp });
+        if !was {
+            keys.gained(key);
+        }
+        Ok(())
+    }
+
+    /// Removes an entry, if there is one.
+    pub(in crate::state) fn remove(&mut self, keys: &mut KeyTable, key: KeyRef, entry: &Datum) {
+        self.accesses += 1;
+        if self.read(key).get(key.row as usize).is_some_and(|map| map.contains_key(entry)) {
+            self.take(keys, key, entry);
+        }
+    }
+
+    fn take(&mut self, keys: &mut KeyTable, key: KeyRef, entry: &Datum) -> Option<Datum> {
+        let map = self.write(key).place(key.row as usize);
+        let removed = map.remove(entry)?;
+        if map.is_empty() {
+            keys.lost(key);
+        }
+        Some(removed.value)
+    }
+
+    /// Removes all entries.
+    pub(in crate::state) fn clear(&mut self, keys: &mut KeyTable, key: KeyRef) {
+        if self.read(key).get(key.row as usize).is_some() {
+            *self.write(key).place(key.row as usize) = Map::new();
+            keys.lost(key);
+        }
+    }
+}
+
+impl restore::Load for Table<Maps> {
+    fn load(&mut self, keys: &mut KeyTable, key: KeyRef, row: &mut [Datum], stamp: Stamp) -> Result<(), String> {
+        let [entry, value] = row else { return Err("a map entry needs a key and a value".to_owned()) };
+        let stamp = if self.expiry.is_some() { stamp } else { UNSTAMPED };
+        let map = self.write(key).place(key.row as usize);
+        let was = !map.is_empty();
+        if map.insert(std::mem::take(entry), Entry { value: std::mem::take(value), stamp }).is_some() {
+            return Err("a map entry was saved twice".to_owned());
+        }
+        if !was {
+            keys.gained(key);
+        }
+        Ok(())
+    }
+}

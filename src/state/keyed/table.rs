@@ -1,0 +1,140 @@
+//! One state over all key groups of a subtask: what values, lists, maps and timers have in common.
+
+use super::KeyRef;
+use super::keys::KeyTable;
+use super::snapshot::Encoder;
+use crate::state::StateDescriptor;
+use crate::state::ttl::{Expiry, Times};
+use crate::types::{DatumError, KeyGroup, KeyGroupRange};
+use std::sync::Arc;
+
+/// The content of a state in one key group, by slot. Cloning it is the copy before the first write after a snapshot.
+pub(in crate::state) trait Column: Clone + Default + Send + Sync + 'static {
+    /// Slots that may hold something are below this.
+    fn slots(&self) -> usize;
+
+    /// True if [`Self::sweep`] would change something.
+    fn is_due(&self, slot: usize, expiry: &Expiry) -> bool;
+
+    /// Removes what has expired, stamps what has no stamp. True if the slot holds nothing now and did before.
+    fn sweep(&mut self, slot: usize, expiry: &Expiry) -> bool;
+
+    /// Writes all that has not expired.
+    fn encode(&self, expiry: Option<&Expiry>, into: &mut Encoder) -> Result<(), DatumError>;
+}
+
+/// A column that a snapshot may be reading: then it lies in `frozen`, and `live` is empty.
+#[derive(Debug, Default)]
+struct Freezable<C> {
+    live: C,
+    frozen: Option<Arc<C>>,
+}
+
+impl<C: Column> Freezable<C> {
+    #[inline]
+    fn read(&self) -> &C {
+        match &self.frozen {
+            None => &self.live,
+            Some(frozen) => frozen,
+        }
+    }
+
+    #[inline]
+    fn write(&mut self) -> &mut C {
+        if self.frozen.is_some() {
+            self.thaw();
+        }
+        &mut self.live
+    }
+
+    #[cold]
+    fn thaw(&mut self) {
+        if let Some(frozen) = self.frozen.take() {
+            self.live = Arc::try_unwrap(frozen).unwrap_or_else(|shared| (*shared).clone());
+        }
+    }
+
+    fn freeze(&mut self) -> Arc<C> {
+        Arc::clone(self.frozen.get_or_insert_with(|| Arc::new(std::mem::take(&mut self.live))))
+    }
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(in crate::state) struct Table<C> {
+    pub(in crate::state) descriptor: Arc<StateDescriptor>,
+    first: u16,
+    groups: Vec<Freezable<C>>,
+    /// Set where there is a TTL.
+    pub(super) expiry: Option<Expiry>,
+    /// Accesses since the last sweep.
+    pub(super) accesses: usize,
+    /// Key group and slot where the next sweep begins.
+    cursor: (usize, usize),
+}
+
+/// Entries that are looked at for each access of a state with TTL (Flink's `cleanupIncrementally(5, false)`).
+const SWEPT_PER_ACCESS: usize = 5;
+/// Entries that are looked at for each batch.
+const SWEPT_PER_BATCH: usize = 16;
+/// At most so many at once.
+const SWEPT_AT_ONCE: usize = 65_536;
+
+impl<C: Column> Table<C> {
+    pub(in crate::state) fn new(descriptor: Arc<StateDescriptor>, key_groups: KeyGroupRange, times: Times) -> Self {
+        let groups = key_groups.as_range().map(|_| Freezable { live: C::default(), frozen: None }).collect();
+        let expiry = descriptor.ttl.as_ref().map(|ttl| Expiry::new(ttl, times));
+        Self { descriptor, first: key_groups.as_range().start, groups, expiry, accesses: 0, cursor: (0, 0) }
+    }
+
+    /// The column of a key's key group.
+    #[inline]
+    pub(super) fn read(&self, key: KeyRef) -> &C {
+        self.groups[key.table as usize].read()
+    }
+
+    /// The column of a key's key group, to be changed.
+    #[inline]
+    pub(super) fn write(&mut self, key: KeyRef) -> &mut C {
+        self.groups[key.table as usize].write()
+    }
+
+    /// Time moved on: entries that have expired are looked for.
+    pub(in crate::state) fn set_time(&mut self, times: Times, keys: &mut KeyTable) {
+        let Some(ttl) = &self.descriptor.ttl else { return };
+        let expiry = Expiry::new(ttl, times);
+        self.expiry = Some(expiry);
+        let swept = self.accesses.saturating_mul(SWEPT_PER_ACCESS).saturating_add(SWEPT_PER_BATCH).min(SWEPT_AT_ONCE);
+        self.accesses = 0;
+        self.sweep(swept, &expiry, keys);
+    }
+
+    fn sweep(&mut self, slots: usize, expiry: &Expiry, keys: &mut KeyTable) {
+        let (mut left, mut empty) = (slots, 0);
+        while left > 0 && empty <= self.groups.len() {
+            let (group, slot) = self.cursor;
+            let Some(column) = self.groups.get_mut(group) else {
+                self.cursor = (0, 0);
+                empty += 1;
+                continue;
+            };
+            if slot >= column.read().slots() {
+                self.cursor = (group + 1, 0);
+                empty += 1;
+                continue;
+            }
+            self.cursor = (group, slot + 1);
+            left -= 1;
+            if column.read().is_due(slot, expiry) && column.write().sweep(slot, expiry) {
+                keys.lost(KeyRef { table: group as u32, row: slot as u32 });
+            }
+        }
+    }
+
+    /// Freezes all key groups that may hold something.
+    pub(super) fn freeze(&mut self) -> Vec<(KeyGroup, Arc<C>)> {
+        let first = self.first;
+        let groups = self.groups.iter_mut().zip(first..).filter(|(group, _)| group.read().slots() > 0);
+        groups.map(|(group, number)| (KeyGroup(number), group.freeze())).collect()
+    }
+}
