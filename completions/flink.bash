@@ -310,7 +310,7 @@ _flink() {
             return 0
             ;;
         flink__subcmd__run)
-            opts="-p -D -d -s -n -m -o -q -v -h --parallelism --detached --fromSavepoint --allowNonRestoredState --restoreMode --claimMode --shutdownOnAttachedExit --detached-as --jobmanager --output --quiet --verbose --no-progress --help"
+            opts="-p -D -d -s -n -m -o -q -v -h --parallelism --detached --fromSavepoint --allowNonRestoredState --restoreMode --claimMode --dry-run --shutdownOnAttachedExit --detached-as --jobmanager --output --quiet --verbose --no-progress --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -372,12 +372,16 @@ _flink() {
             return 0
             ;;
         flink__subcmd__savepoint)
-            opts="-d -m -o -q -v -h --dispose --type --detached --jobmanager --output --quiet --verbose --no-progress --help"
+            opts="-d -m -o -q -v -h --status --dispose --type --detached --timeout --jobmanager --output --quiet --verbose --no-progress --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --status)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --dispose)
                     COMPREPLY=()
                     if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
@@ -393,6 +397,10 @@ _flink() {
                     return 0
                     ;;
                 --type)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -420,7 +428,7 @@ _flink() {
             return 0
             ;;
         flink__subcmd__stop)
-            opts="-p -d -m -o -q -v -h --savepointPath --drain --type --detached --jobmanager --output --quiet --verbose --no-progress --help"
+            opts="-p -d -m -o -q -v -h --savepointPath --drain --type --detached --timeout --jobmanager --output --quiet --verbose --no-progress --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -441,6 +449,10 @@ _flink() {
                     return 0
                     ;;
                 --type)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

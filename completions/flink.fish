@@ -45,7 +45,7 @@ complete -c flink -n "__fish_flink_needs_command" -f -a "generate" -d 'Write the
 complete -c flink -n "__fish_flink_using_subcommand run" -s p -l parallelism -d 'The number of subtasks of every operator (parallelism.default)' -r
 complete -c flink -n "__fish_flink_using_subcommand run" -s D -d 'Set one of Flink\'s options; overrides the file' -r
 complete -c flink -n "__fish_flink_using_subcommand run" -s s -l fromSavepoint -d 'Restore the job from a savepoint or retained checkpoint: its directory or its _metadata, with or without file:, or "latest"' -r -F
-complete -c flink -n "__fish_flink_using_subcommand run" -l claimMode -l restoreMode -d 'Who owns the savepoint after the restore [possible values: no_claim]' -r
+complete -c flink -n "__fish_flink_using_subcommand run" -l claimMode -l restoreMode -d 'Who owns the savepoint from then on [possible values: claim, no_claim]' -r
 complete -c flink -n "__fish_flink_using_subcommand run" -l detached-as -d 'The id of the job, and that this process is the detached one' -r
 complete -c flink -n "__fish_flink_using_subcommand run" -s m -l jobmanager -d 'Send the command to a real Flink cluster\'s JobManager instead of a job on this machine' -r
 complete -c flink -n "__fish_flink_using_subcommand run" -s o -l output -d 'What is printed on standard output' -r -f -a "text\t'As Flink prints it'
@@ -53,13 +53,16 @@ json\t'One JSON document'
 dot\t'A graph for Graphviz (`info` only)'"
 complete -c flink -n "__fish_flink_using_subcommand run" -s d -l detached -d 'Return as soon as the job runs; it goes on in the background'
 complete -c flink -n "__fish_flink_using_subcommand run" -s n -l allowNonRestoredState -d 'Skip state of the savepoint that the job no longer has'
+complete -c flink -n "__fish_flink_using_subcommand run" -l dry-run -d 'Start nothing: say whether the job is valid, and what would become of each state of the savepoint'
 complete -c flink -n "__fish_flink_using_subcommand run" -l shutdownOnAttachedExit -d 'Accepted for the sake of scripts: Ctrl-C on an attached job always cancels it'
 complete -c flink -n "__fish_flink_using_subcommand run" -s q -l quiet -d 'Print only the one thing a script wants: the job\'s id, the savepoint\'s path'
 complete -c flink -n "__fish_flink_using_subcommand run" -s v -l verbose -d 'With an error, print the chain of its causes'
 complete -c flink -n "__fish_flink_using_subcommand run" -l no-progress -d 'Plain lines instead of a progress bar'
 complete -c flink -n "__fish_flink_using_subcommand run" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c flink -n "__fish_flink_using_subcommand savepoint" -l status -d 'Say how far the savepoint is that was triggered under this id' -r
 complete -c flink -n "__fish_flink_using_subcommand savepoint" -s d -l dispose -d 'Dispose of this savepoint instead' -r -f -a "(__fish_complete_directories)"
 complete -c flink -n "__fish_flink_using_subcommand savepoint" -l type -d 'The format of the savepoint: canonical, or, on a cluster, native' -r
+complete -c flink -n "__fish_flink_using_subcommand savepoint" -l timeout -d 'Give the savepoint up after this time; without, after the job\'s execution.checkpointing.timeout' -r
 complete -c flink -n "__fish_flink_using_subcommand savepoint" -s m -l jobmanager -d 'Send the command to a real Flink cluster\'s JobManager instead of a job on this machine' -r
 complete -c flink -n "__fish_flink_using_subcommand savepoint" -s o -l output -d 'What is printed on standard output' -r -f -a "text\t'As Flink prints it'
 json\t'One JSON document'
@@ -71,6 +74,7 @@ complete -c flink -n "__fish_flink_using_subcommand savepoint" -l no-progress -d
 complete -c flink -n "__fish_flink_using_subcommand savepoint" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c flink -n "__fish_flink_using_subcommand stop" -s p -l savepointPath -d 'Where the savepoint goes; without, the job\'s execution.checkpointing.savepoint-dir' -r -f -a "(__fish_complete_directories)"
 complete -c flink -n "__fish_flink_using_subcommand stop" -l type -d 'The format of the savepoint: canonical, or, on a cluster, native' -r
+complete -c flink -n "__fish_flink_using_subcommand stop" -l timeout -d 'Give the savepoint up after this time; without, after the job\'s execution.checkpointing.timeout' -r
 complete -c flink -n "__fish_flink_using_subcommand stop" -s m -l jobmanager -d 'Send the command to a real Flink cluster\'s JobManager instead of a job on this machine' -r
 complete -c flink -n "__fish_flink_using_subcommand stop" -s o -l output -d 'What is printed on standard output' -r -f -a "text\t'As Flink prints it'
 json\t'One JSON document'

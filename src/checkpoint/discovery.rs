@@ -1,7 +1,7 @@
 //! Finding complete checkpoints and savepoints: for `-s latest`, and for what a dead job left.
 
 use super::error::RestoreError;
-use super::layout::{METADATA, job_directory};
+use super::layout::{METADATA, job_directory, noted_stops};
 use super::manifest::SnapshotKind;
 use super::open::read_manifest;
 use crate::storage::Storage;
@@ -54,10 +54,11 @@ pub fn latest(storage: &dyn Storage, directories: &[PathBuf], job_name: &str) ->
     Ok(latest)
 }
 
-/// The complete checkpoints of one job below the checkpoint directory `base`, oldest first. Unreadable ones are left out.
+/// The complete checkpoints of one job below the checkpoint directory `base`, and the savepoints that it was stopped with, oldest first. Unreadable ones are left out.
 pub fn checkpoints_of(storage: &dyn Storage, base: &Path, job: JobId) -> io::Result<Vec<FoundCheckpoint>> {
     let mut found = Vec::new();
-    for directory in complete_in(storage, &job_directory(base, job), "chk-")? {
+    let directory = job_directory(base, job);
+    for directory in complete_in(storage, &directory, "chk-")?.into_iter().chain(stops_in(storage, &directory)?) {
         found.extend(read(storage, directory));
     }
     found.sort_by_key(|f| f.id);
@@ -70,7 +71,7 @@ fn read(storage: &dyn Storage, path: PathBuf) -> Result<FoundCheckpoint, Restore
     Ok(FoundCheckpoint { path, id, kind, time, job_name: manifest.job.name, job: manifest.job.id })
 }
 
-/// `savepoint-*`, `chk-*` and `<job id>/chk-*` with a `_metadata`, each once.
+/// `savepoint-*`, `chk-*` and `<job id>/chk-*` with a `_metadata`, and what jobs were stopped with, each once.
 fn candidates(storage: &dyn Storage, directories: &[PathBuf]) -> io::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for directory in directories {
@@ -79,11 +80,23 @@ fn candidates(storage: &dyn Storage, directories: &[PathBuf]) -> io::Result<Vec<
         for job in directories_in(storage, directory)? {
             if name_of(&job).parse::<JobId>().is_ok() {
                 found.extend(complete_in(storage, &job, "chk-")?);
+                found.extend(stops_in(storage, &job)?);
             }
         }
     }
     found.sort_unstable();
     found.dedup();
+    Ok(found)
+}
+
+/// The complete savepoints that the job of this directory was stopped with, wherever they are.
+fn stops_in(storage: &dyn Storage, job_directory: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for path in noted_stops(storage, job_directory) {
+        if storage.entry(&path.join(METADATA))?.is_some() {
+            found.push(path);
+        }
+    }
     Ok(found)
 }
 

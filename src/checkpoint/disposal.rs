@@ -24,6 +24,15 @@ pub fn delete_checkpoint(storage: &dyn Storage, directory: &Path) -> io::Result<
     storage.remove_dir_all(directory)
 }
 
+/// Deletes a checkpoint or savepoint that a job has claimed: what stands in its `_metadata`, nothing that lies beside it. A missing
+/// one is no error.
+pub fn delete_claimed(storage: &dyn Storage, directory: &Path) -> Result<(), RestoreError> {
+    match dispose_savepoint(storage, &directory.display().to_string()) {
+        Err(RestoreError::NotFound(_) | RestoreError::NoMetadata(_)) => Ok(()),
+        result => result,
+    }
+}
+
 /// Disposes of the savepoint (or retained checkpoint) that a person named. Its files go, and the directories that are empty then;
 /// files that do not belong to it stay. Something that is no savepoint is refused.
 pub fn dispose_savepoint(storage: &dyn Storage, text: &str) -> Result<(), RestoreError> {

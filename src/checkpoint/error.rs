@@ -116,6 +116,14 @@ pub enum RestoreError {
         /// Why it failed.
         source: io::Error,
     },
+    /// A value of the snapshot does not fit the type that the job has now.
+    #[error("state {state} cannot be converted: {source}")]
+    Conversion {
+        /// `<operator uid>/<state name>`
+        state: String,
+        /// Which column, and why.
+        source: Box<StateError>,
+    },
     /// The state does not fit the job: the messages of [`super::RestorePlan::problems`].
     #[error("{}", .0.join("\n"))]
     Refused(Vec<String>),

@@ -66,6 +66,32 @@ pub fn create_savepoint_directory(storage: &dyn Storage, target: &Path, job: Job
     Err(failed(io::Error::new(io::ErrorKind::AlreadyExists, "ten random names were all taken")))
 }
 
+/// The file in a job's checkpoint directory that names the savepoints with which it was to be stopped.
+const STOPS: &str = "stopped-with";
+
+/// Bytes of that file: more is not read.
+const STOPS_BYTES: u64 = 1 << 20;
+
+/// Notes beside the checkpoints of `job` below `base` that it is to be stopped with the savepoint `directory`. Once that is complete,
+/// output is committed up to it and nothing older may be restored, even if the process dies before it can tell anybody.
+pub fn note_stop(storage: &dyn Storage, base: &Path, job: JobId, directory: &Path) -> Result<(), CheckpointError> {
+    let parent = job_directory(base, job);
+    let mut noted = noted_stops(storage, &parent);
+    noted.push(directory.to_owned());
+    let note = || {
+        storage.create_dir_all(&parent)?;
+        let text: Vec<String> = noted.iter().map(|path| path.display().to_string()).collect();
+        storage.write_atomic(&parent.join(STOPS), serde_json::to_string(&text)?.as_bytes())
+    };
+    note().map_err(CheckpointError::io("noting the savepoint of a stop"))
+}
+
+/// The savepoints that were noted in a job's checkpoint directory; they may not be there. None if the note cannot be read.
+pub(super) fn noted_stops(storage: &dyn Storage, job_directory: &Path) -> Vec<PathBuf> {
+    let bytes = storage.read(&job_directory.join(STOPS), STOPS_BYTES).unwrap_or_default();
+    serde_json::from_slice(&bytes).unwrap_or_default()
+}
+
 /// The path that a person wrote: with or without `file:` or `file://`. Relative ones stay relative.
 pub fn path_of_text(text: &str) -> Result<PathBuf, RestoreError> {
     let path = match text.strip_prefix("file:") {

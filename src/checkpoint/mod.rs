@@ -3,7 +3,7 @@
 //!
 //! - one subtask's state at one barrier: [`SubtaskSnapshot`] → [`write_subtask`] → [`WrittenSubtask`]
 //! - all of them: [`complete`] → [`CompletedCheckpoint`]; `_metadata` is written last
-//! - back again: [`open`] checks every file → [`OpenCheckpoint`] → [`plan_restore`] → rows
+//! - back again: [`open`] checks every file → [`OpenCheckpoint`] → [`plan_restore`] → [`OpenCheckpoint::planned`] → rows
 
 mod columns;
 pub mod coordinator;
@@ -22,17 +22,19 @@ mod tests;
 mod write;
 
 pub use discovery::{FoundCheckpoint, Latest, checkpoints_of, latest};
-pub use disposal::{delete_checkpoint, dispose_savepoint};
+pub use disposal::{delete_checkpoint, delete_claimed, dispose_savepoint};
 pub use error::{CheckpointError, RestoreError};
 pub use layout::{
-    METADATA, checkpoint_directory, create_checkpoint_directory, create_savepoint_directory, job_directory, path_of_text,
+    METADATA, checkpoint_directory, create_checkpoint_directory, create_savepoint_directory, job_directory, note_stop, path_of_text,
     savepoint_directory,
 };
 pub use manifest::{
     FileEntry, JobEntry, KeyedStateEntry, Manifest, ManifestHeader, OperatorEntry, OperatorHeader, OperatorStateEntry, SnapshotKind,
 };
 pub use open::{OpenCheckpoint, open, open_directory};
-pub use restore::{OperatorStateSpec, OperatorStates, Outcome, RestorePlan, StatePlan, plan_restore};
+pub use restore::{
+    DropReason, OperatorStateSpec, OperatorStates, Outcome, RestorePlan, RestoreRequest, RestoreRules, StatePlan, plan_restore,
+};
 pub use write::{
     CompletedCheckpoint, OperatorStatePart, SnapshotTarget, SubtaskSnapshot, WrittenFile, WrittenSubtask, complete, write_subtask,
 };

@@ -5,11 +5,13 @@ use super::error::RestoreError;
 use super::layout::{METADATA, below, path_of_text};
 use super::manifest::{FileEntry, Manifest};
 use super::parquet_file::{self, Content};
+use super::restore::RestorePlan;
 use super::write::{CompletedCheckpoint, Place};
-use crate::state::RestoredState;
+use crate::state::{RestoredState, StateDescriptor, rekey};
 use crate::storage::Storage;
-use crate::types::{KeyGroupRange, OperatorUid, Schema, limits};
+use crate::types::{KeyGroupRange, MaxParallelism, OperatorUid, Schema, limits};
 use arrow::array::RecordBatch;
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,6 +21,10 @@ use std::sync::Arc;
 pub struct OpenCheckpoint {
     manifest: Arc<Manifest>,
     place: Place,
+    /// The number of key groups that it is read with.
+    max_parallelism: MaxParallelism,
+    /// Keyed states whose rows may have been saved under other key groups than those they belong to now.
+    moved: Arc<BTreeMap<(OperatorUid, String), Arc<StateDescriptor>>>,
 }
 
 /// Opens what a person named: a directory or its `_metadata`, with or without `file:`. A relative path starts at the working
@@ -32,7 +38,7 @@ pub fn open(storage: Arc<dyn Storage>, text: &str) -> Result<OpenCheckpoint, Res
 pub fn open_directory(storage: Arc<dyn Storage>, directory: &Path) -> Result<OpenCheckpoint, RestoreError> {
     let manifest = read_manifest(&*storage, directory)?;
     let place = Place::Directory { storage, dir: directory.to_owned() };
-    let checkpoint = OpenCheckpoint { manifest: Arc::new(manifest), place };
+    let checkpoint = OpenCheckpoint::new(Arc::new(manifest), place);
     for file in checkpoint.manifest.files() {
         checkpoint.verify(file)?;
     }
@@ -69,12 +75,28 @@ impl CompletedCheckpoint {
     pub fn open(&self) -> Result<OpenCheckpoint, RestoreError> {
         match &self.place {
             Place::Directory { storage, dir } => open_directory(Arc::clone(storage), dir),
-            Place::Memory(_) => Ok(OpenCheckpoint { manifest: Arc::clone(self.manifest()), place: self.place.clone() }),
+            Place::Memory(_) => Ok(OpenCheckpoint::new(Arc::clone(self.manifest()), self.place.clone())),
         }
     }
 }
 
 impl OpenCheckpoint {
+    fn new(manifest: Arc<Manifest>, place: Place) -> Self {
+        Self { max_parallelism: manifest.max_parallelism, manifest, place, moved: Arc::default() }
+    }
+
+    /// The same checkpoint as a job sees it for which `plan` was made: under the job's names, converted on the way.
+    #[must_use]
+    pub fn planned(self, plan: &RestorePlan) -> Self {
+        let (manifest, moved) = (Arc::clone(&plan.manifest), Arc::new(plan.moved.clone()));
+        Self { manifest, moved, max_parallelism: plan.max_parallelism, place: self.place }
+    }
+
+    /// The number of key groups that its keyed state is read with: what a job that starts from it has.
+    pub fn max_parallelism(&self) -> MaxParallelism {
+        self.max_parallelism
+    }
+
     /// What it consists of.
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
@@ -95,8 +117,18 @@ impl OpenCheckpoint {
         let mut states = Vec::with_capacity(operator.keyed_states.len());
         for state in &operator.keyed_states {
             let schema = state.descriptor.columns();
-            let batches = self.rows(&state.files, &schema, Some(range))?;
-            states.push(RestoredState { descriptor: Arc::new(state.descriptor.clone()), batches });
+            let moved = self.moved.get(&(uid.clone(), state.descriptor.name.clone()));
+            let batches = match moved {
+                None => self.rows(&state.files, &schema, Some(range))?,
+                // Any file may hold keys of any group: all of them are read, and what belongs to others is left out.
+                Some(now) => {
+                    let failed = |e| RestoreError::Conversion { state: format!("{uid}/{}", now.name), source: Box::new(e) };
+                    let all = self.rows(&state.files, &schema, None)?;
+                    all.iter().map(|batch| rekey(batch, now, self.max_parallelism, range).map_err(failed)).collect::<Result<_, _>>()?
+                }
+            };
+            let descriptor = moved.cloned().unwrap_or_else(|| Arc::new(state.descriptor.clone()));
+            states.push(RestoredState { descriptor, batches });
         }
         Ok(states)
     }

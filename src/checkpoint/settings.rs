@@ -28,6 +28,21 @@ pub enum Retention {
     RetainOnCancellation,
 }
 
+/// Who owns the checkpoint or savepoint that a job starts from (`execution.state-recovery.claim-mode`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum ClaimMode {
+    /// `NO_CLAIM`: whoever named it. The job never deletes it and shares no file with it.
+    #[default]
+    NoClaim,
+    /// `CLAIM`: the job. It counts as one of its checkpoints, and is deleted as one of them.
+    Claim,
+}
+
+impl ClaimMode {
+    /// The words, in the order of the variants.
+    pub const WORDS: &'static [&'static str] = &["NO_CLAIM", "CLAIM"];
+}
+
 /// Where checkpoints are kept (`storage`).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum CheckpointStorage {

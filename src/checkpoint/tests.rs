@@ -539,6 +539,65 @@ fn the_newest_complete_snapshot_of_a_job_name_is_found() {
 }
 
 #[test]
+fn the_savepoint_of_a_stop_is_found_wherever_it_is_and_only_once_it_is_complete() {
+    let storage: Arc<dyn Storage> = MemoryStorage::new();
+    let (base, job) = (Path::new("/checkpoints"), JobId::from_u128(42));
+    take(&target(&storage, DIR), header("a", 7, SnapshotKind::Checkpoint, 10)).unwrap();
+    let elsewhere = "/far/away/savepoint-000000-00000000000a";
+    note_stop(&*storage, base, job, Path::new("/far/away/savepoint-000000-000000000009")).unwrap();
+    note_stop(&*storage, base, job, Path::new(elsewhere)).unwrap();
+    let newest = || latest(&*storage, &[base.to_owned()], "a").unwrap().found.unwrap().path;
+    assert_eq!(newest(), Path::new(DIR));
+    take(&target(&storage, elsewhere), header("a", 8, SnapshotKind::Stop, 20)).unwrap();
+    assert_eq!(newest(), Path::new(elsewhere));
+    let of_job: Vec<PathBuf> = checkpoints_of(&*storage, base, job).unwrap().into_iter().map(|c| c.path).collect();
+    assert_eq!(of_job, [PathBuf::from(DIR), PathBuf::from(elsewhere)]);
+    overwrite(&*storage, &base.join(job.to_string()).join("stopped-with"), b"[3");
+    assert_eq!(newest(), Path::new(DIR), "a note that cannot be read names nothing");
+}
+
+#[test]
+fn a_claimed_savepoint_is_deleted_whatever_its_directory_is_called() {
+    let storage: Arc<dyn Storage> = MemoryStorage::new();
+    take(&target(&storage, "/mine/keep-this"), header("a", 7, SnapshotKind::Savepoint, 10)).unwrap();
+    storage.create(Path::new("/mine/keep-this/notes.txt")).unwrap();
+    delete_claimed(&*storage, Path::new("/mine/keep-this")).unwrap();
+    assert!(matches!(open(Arc::clone(&storage), "/mine/keep-this"), Err(RestoreError::NoMetadata(_))));
+    let left: Vec<PathBuf> = storage.list(Path::new("/mine/keep-this")).unwrap().into_iter().map(|e| e.path).collect();
+    assert_eq!(left, [PathBuf::from("/mine/keep-this/notes.txt")], "what is not the savepoint's stays");
+    delete_claimed(&*storage, Path::new("/mine/keep-this")).unwrap();
+    delete_claimed(&*storage, Path::new("/mine/gone")).unwrap();
+}
+
+#[test]
+fn key_groups_are_computed_anew_when_their_number_changes() {
+    let storage: Arc<dyn Storage> = MemoryStorage::new();
+    let completed = take(&target(&storage, DIR), header("a", 7, SnapshotKind::Savepoint, 10)).unwrap();
+    let job = [OperatorStates {
+        uid: totals(),
+        keyed: vec![descriptor()],
+        operator_states: Vec::new(),
+        parallelism: Parallelism::new(3).unwrap(),
+        retracts: false,
+    }];
+    let rules = RestoreRules::default();
+    let max = MaxParallelism::new(300).unwrap();
+    let request = RestoreRequest { path: "p", max_parallelism: Some(max), allow_non_restored: true, rules: &rules };
+    let opened = completed.open().unwrap();
+    let before = all_rows(&opened, subtask(0, 1)).len();
+    let plan = plan_restore(opened.manifest(), &job, request).accepted().unwrap();
+    let planned = opened.planned(&plan);
+    assert_eq!(planned.max_parallelism(), max);
+    let parallelism = Parallelism::new(3).unwrap();
+    let parts: Vec<_> = (0..3).map(|i| all_rows(&planned, KeyGroupRange::of_subtask(max, parallelism, i))).collect();
+    assert_eq!(parts.iter().map(Vec::len).sum::<usize>(), before, "every row belongs to one subtask");
+    for (index, part) in parts.iter().enumerate() {
+        let own = KeyGroupRange::of_subtask(max, parallelism, index).as_range();
+        assert!(!part.is_empty() && part.iter().all(|(group, _)| own.contains(&u16::try_from(*group).unwrap())));
+    }
+}
+
+#[test]
 fn disposing_removes_a_savepoint_and_nothing_else() {
     let storage: Arc<dyn Storage> = MemoryStorage::new();
     let dir = "/sav/savepoint-00002a-000000000001";

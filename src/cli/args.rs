@@ -113,9 +113,12 @@ pub struct RunArgs {
     /// Skip state of the savepoint that the job no longer has
     #[arg(short = 'n', long = "allowNonRestoredState")]
     pub allow_non_restored_state: bool,
-    /// Who owns the savepoint after the restore [possible values: no_claim]
+    /// Who owns the savepoint from then on [possible values: claim, no_claim]
     #[arg(long = "claimMode", visible_alias = "restoreMode", value_name = "MODE")]
     pub claim_mode: Option<String>,
+    /// Start nothing: say whether the job is valid, and what would become of each state of the savepoint
+    #[arg(long = "dry-run")]
+    pub dry_run: bool,
     /// Accepted for the sake of scripts: Ctrl-C on an attached job always cancels it
     #[arg(long = "shutdownOnAttachedExit")]
     pub shutdown_on_attached_exit: bool,
@@ -133,6 +136,9 @@ pub struct FormatArgs {
     /// Do not wait for the savepoint; print the id of the request
     #[arg(long = "detached")]
     pub detached: bool,
+    /// Give the savepoint up after this time; without, after the job's execution.checkpointing.timeout
+    #[arg(long = "timeout", value_name = "TIME")]
+    pub timeout: Option<String>,
 }
 
 /// `flink savepoint`
@@ -144,6 +150,9 @@ pub struct SavepointArgs {
     /// Where to; without, the job's execution.checkpointing.savepoint-dir
     #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub directory: Option<String>,
+    /// Say how far the savepoint is that was triggered under this id
+    #[arg(long = "status", value_name = "TRIGGER", requires = "job", conflicts_with_all = ["dispose", "directory", "detached", "timeout"])]
+    pub status: Option<String>,
     /// Dispose of this savepoint instead
     #[arg(short = 'd', long = "dispose", value_name = "PATH", value_hint = ValueHint::DirPath)]
     pub dispose: Option<String>,

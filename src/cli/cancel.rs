@@ -55,7 +55,8 @@ fn with_savepoint(
     output.line("DEPRECATION WARNING: Cancelling a job with savepoint is deprecated. Use \"stop\" instead.");
     let shown = savepoint.directory.as_deref().unwrap_or("default savepoint directory");
     output.line(format!("Cancelling job {job} with {} savepoint to {shown}.", savepoint.format.as_str()));
-    let trigger = SavepointTrigger { target_directory: directory, cancel_job: true, format: savepoint.format, trigger_id: None };
+    let trigger =
+        SavepointTrigger { target_directory: directory, cancel_job: true, format: savepoint.format, ..SavepointTrigger::default() };
     let result = block_on(async {
         let request = client.trigger_savepoint(job, &trigger).await?;
         client.savepoint_result(job, &request).await

@@ -1,11 +1,13 @@
 //! What the command line means: arguments in, a command or a usage error out. Pure.
 
 use super::args::{Action, Args, CancelArgs, CommonArgs, Form, FormatArgs, JobArgs, RunArgs, SavepointArgs, StopArgs};
+use crate::checkpoint::settings::ClaimMode;
 use crate::rest::client::Endpoint;
 use crate::rest::types::SavepointFormat;
-use crate::types::JobId;
+use crate::types::{IdError, JobId, TriggerId, parse_duration};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// What is to be done, and how it is reported.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,6 +47,13 @@ pub enum Task {
         directory: Option<String>,
         /// How.
         how: SavepointHow,
+    },
+    /// `flink savepoint --status TRIGGER JOB`
+    SavepointStatus {
+        /// The job.
+        job: String,
+        /// Under which id it was triggered.
+        trigger: TriggerId,
     },
     /// `flink savepoint -d PATH`
     Dispose {
@@ -90,7 +99,7 @@ pub enum Task {
         /// The job.
         job: JobSource,
         /// Would this restore.
-        restore: Option<RestoreFrom>,
+        restore: RestoreOptions,
     },
     /// `flink generate`
     Generate {
@@ -108,13 +117,15 @@ pub struct JobSource {
     pub options: Vec<(String, String)>,
 }
 
-/// What a job is restored from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RestoreFrom {
+/// What the command line says about what a job is restored from. The job file may say the rest.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RestoreOptions {
     /// A path as it was written, or `latest`.
-    pub path: String,
+    pub path: Option<String>,
     /// Skip state that the job no longer has.
     pub allow_non_restored_state: bool,
+    /// Who owns it from then on.
+    pub claim: Option<ClaimMode>,
 }
 
 /// `flink run`
@@ -123,7 +134,7 @@ pub struct RunTask {
     /// The job.
     pub job: JobSource,
     /// What it is restored from.
-    pub restore: Option<RestoreFrom>,
+    pub restore: RestoreOptions,
     /// In this process, in a new one, or in this one for another's sake.
     pub attachment: Attachment,
 }
@@ -146,6 +157,15 @@ pub struct SavepointHow {
     pub format: SavepointFormat,
     /// Do not wait for it.
     pub detached: bool,
+    /// How long it may take; as long as a checkpoint without.
+    pub timeout: Option<Duration>,
+}
+
+impl SavepointHow {
+    /// The timeout as it is sent.
+    pub fn timeout_millis(self) -> Option<u64> {
+        self.timeout.map(|timeout| u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX))
+    }
 }
 
 /// The savepoint of `cancel -s`.
@@ -196,6 +216,10 @@ impl Command {
         }
         let local = cluster.is_none();
         let action = match args.action {
+            Action::Run(run) if run.dry_run => {
+                let RunTask { job, restore, .. } = run_task(run, local)?;
+                Task::Check { job, restore }
+            }
             Action::Run(run) => Task::Run(run_task(run, local)?),
             Action::Savepoint(savepoint) => savepoint_task(savepoint, local)?,
             Action::Stop(stop) => stop_task(stop, local)?,
@@ -209,7 +233,11 @@ impl Command {
             Action::Info(info) => Task::Info { job: only_here(local, "info").and_then(|()| job_source(info.job))?, dot },
             Action::Check(check) => Task::Check {
                 job: only_here(local, "check").and_then(|()| job_source(check.job))?,
-                restore: check.from_savepoint.map(|path| RestoreFrom { path, allow_non_restored_state: check.allow_non_restored_state }),
+                restore: RestoreOptions {
+                    path: check.from_savepoint,
+                    allow_non_restored_state: check.allow_non_restored_state,
+                    claim: None,
+                },
             },
             Action::Generate(generate) => Task::Generate { directory: generate.directory },
         };
@@ -227,18 +255,7 @@ fn only_here(local: bool, command: &str) -> Result<(), UsageError> {
 
 fn run_task(run: RunArgs, local: bool) -> Result<RunTask, UsageError> {
     only_here(local, "run")?;
-    match run.claim_mode.as_deref().map(str::to_ascii_lowercase).as_deref() {
-        None | Some("no_claim") => {}
-        Some(mode @ ("claim" | "legacy")) => {
-            let message =
-                format!("claim mode {mode} is not there in this version: a job never takes over the savepoint that it starts from");
-            return Err(UsageError::new(message, "leave it out, or use no_claim; `flink savepoint -d PATH` disposes of a savepoint"));
-        }
-        Some(mode) => return Err(UsageError::new(format!("\"{mode}\" is no claim mode"), "use no_claim")),
-    }
-    if run.allow_non_restored_state && run.from_savepoint.is_none() {
-        return Err(UsageError::new("-n (--allowNonRestoredState) says how to restore, but nothing is restored", "give -s PATH, too"));
-    }
+    let claim = run.claim_mode.as_deref().map(claim_mode).transpose()?;
     let attachment = match run.detached_as.map(|id| id.parse()).transpose() {
         Ok(Some(id)) => Attachment::Child(id),
         Ok(None) if run.detached => Attachment::Detached,
@@ -246,8 +263,20 @@ fn run_task(run: RunArgs, local: bool) -> Result<RunTask, UsageError> {
         Err(e) => return Err(UsageError { message: e.to_string(), next: None }),
     };
     let allow_non_restored_state = run.allow_non_restored_state;
-    let restore = run.from_savepoint.map(|path| RestoreFrom { path, allow_non_restored_state });
+    let restore = RestoreOptions { path: run.from_savepoint, allow_non_restored_state, claim };
     Ok(RunTask { job: job_source(run.job)?, restore, attachment })
+}
+
+fn claim_mode(text: &str) -> Result<ClaimMode, UsageError> {
+    match text.to_ascii_lowercase().as_str() {
+        "claim" => Ok(ClaimMode::Claim),
+        "no_claim" => Ok(ClaimMode::NoClaim),
+        "legacy" => Err(UsageError::new(
+            "claim mode legacy is not there, as in Flink 2: the job would build on files of a savepoint that it does not own",
+            "use no_claim, which leaves the savepoint alone, or claim, which takes it over",
+        )),
+        _ => Err(UsageError::new(format!("\"{text}\" is no claim mode"), "use claim or no_claim")),
+    }
 }
 
 fn job_source(args: JobArgs) -> Result<JobSource, UsageError> {
@@ -280,7 +309,19 @@ fn format_of(text: Option<&str>, local: bool) -> Result<SavepointFormat, UsageEr
 }
 
 fn how(args: FormatArgs, local: bool) -> Result<SavepointHow, UsageError> {
-    Ok(SavepointHow { format: format_of(args.format.as_deref(), local)?, detached: args.detached })
+    let timeout = args.timeout.as_deref().map(|text| savepoint_timeout(text, local)).transpose()?;
+    Ok(SavepointHow { format: format_of(args.format.as_deref(), local)?, detached: args.detached, timeout })
+}
+
+fn savepoint_timeout(text: &str, local: bool) -> Result<Duration, UsageError> {
+    if !local {
+        return Err(UsageError::new("a cluster takes no timeout of a single savepoint", "leave out --timeout"));
+    }
+    match parse_duration(text) {
+        Ok(timeout) if timeout >= Duration::from_millis(1) => Ok(timeout),
+        Ok(_) => Err(UsageError::new(format!("--timeout {text}: a savepoint takes time"), "give at least 1 ms")),
+        Err(e) => Err(UsageError::new(format!("--timeout {text}: {e}"), "write \"30 s\" or \"10 min\"")),
+    }
 }
 
 fn job_reference(job: Option<String>) -> Result<String, UsageError> {
@@ -290,6 +331,10 @@ fn job_reference(job: Option<String>) -> Result<String, UsageError> {
 
 fn savepoint_task(args: SavepointArgs, local: bool) -> Result<Task, UsageError> {
     let how = how(args.format, local)?;
+    if let Some(text) = args.status {
+        let trigger = text.parse().map_err(|e: IdError| UsageError::new(e.to_string(), "`flink savepoint --detached` prints it"))?;
+        return Ok(Task::SavepointStatus { job: job_reference(args.job)?, trigger });
+    }
     match args.dispose {
         Some(path) => Ok(Task::Dispose { path }),
         None => Ok(Task::Savepoint { job: job_reference(args.job)?, directory: args.directory, how }),
@@ -332,7 +377,7 @@ mod tests {
         command(line).unwrap_or_else(|e| panic!("{line}: {e}")).action
     }
 
-    const CANONICAL: SavepointHow = SavepointHow { format: SavepointFormat::Canonical, detached: false };
+    const CANONICAL: SavepointHow = SavepointHow { format: SavepointFormat::Canonical, detached: false, timeout: None };
 
     #[test]
     fn a_single_word_behind_p_is_the_job_as_in_flink() {
@@ -362,8 +407,8 @@ mod tests {
         let Task::Run(run) = task("run -Da.b=c=d -D x=1 -Dy -p 4 job.toml -d") else { panic!() };
         let pair = |k: &str, v: &str| (k.to_owned(), v.to_owned());
         assert_eq!(run.job.options, [pair("a.b", "c=d"), pair("x", "1"), pair("y", "true"), pair("parallelism.default", "4")]);
-        assert_eq!((run.attachment, run.restore), (Attachment::Detached, None));
-        for wrong in ["run -D =1 job.toml", "run -p 0 job.toml", "run -p -1 job.toml", "run -n job.toml"] {
+        assert_eq!((run.attachment, run.restore), (Attachment::Detached, RestoreOptions::default()));
+        for wrong in ["run -D =1 job.toml", "run -p 0 job.toml", "run -p -1 job.toml"] {
             let words = std::iter::once("flink").chain(wrong.split_whitespace()).map(std::ffi::OsString::from);
             let parsed = Args::try_parse_from(normalize(words)).map_err(|e| e.to_string()).map(Command::new);
             assert!(!matches!(parsed, Ok(Ok(_))), "{wrong}");
@@ -373,9 +418,13 @@ mod tests {
     #[test]
     fn what_this_version_does_not_have_is_said_clearly() {
         for (line, said) in [
-            ("run -cm claim job.toml", "claim mode claim is not there in this version"),
+            ("run -cm legacy job.toml", "claim mode legacy is not there, as in Flink 2"),
             ("run -cm some job.toml", "\"some\" is no claim mode"),
             ("savepoint -type native J", "one format here, canonical"),
+            ("savepoint --timeout soon J", "--timeout soon: "),
+            ("stop --timeout 0 J", "a savepoint takes time"),
+            ("savepoint -m h:1 --timeout 1min J", "a cluster takes no timeout"),
+            ("savepoint --status 12 J", "Cannot parse"),
             ("run -m h:1 job.toml", "cannot be handed to a cluster"),
             ("list -m nowhere", "\"nowhere\" is no address of a JobManager"),
             ("list -o dot", "-o dot is a form of `flink info` only"),
@@ -383,8 +432,20 @@ mod tests {
             let error = command(line).unwrap_err().to_string();
             assert!(error.contains(said), "{line}: {error}");
         }
-        assert!(command("run -cm NO_CLAIM job.toml").is_ok());
         assert!(command("savepoint -m h:1 -type native J").is_ok());
+    }
+
+    #[test]
+    fn a_job_may_claim_what_it_starts_from_and_a_dry_run_is_a_check() {
+        let options =
+            |path: &str, allow_non_restored_state, claim| RestoreOptions { path: Some(path.to_owned()), allow_non_restored_state, claim };
+        for (line, claim) in [("-cm CLAIM", Some(ClaimMode::Claim)), ("--restoreMode no_claim", Some(ClaimMode::NoClaim)), ("", None)] {
+            let Task::Run(run) = task(&format!("run -s /s {line} job.toml")) else { panic!("{line}") };
+            assert_eq!(run.restore, options("/s", false, claim));
+        }
+        let Task::Check { restore, .. } = task("run --dry-run -d -n -s latest job.toml") else { panic!() };
+        assert_eq!(restore, options("latest", true, None));
+        assert_eq!(task("run --dry-run job.toml"), task("check job.toml"));
     }
 
     #[test]
@@ -394,6 +455,23 @@ mod tests {
             task("savepoint -detached J /dir"),
             Task::Savepoint { job: "J".to_owned(), directory: Some("/dir".to_owned()), how: SavepointHow { detached: true, ..CANONICAL } }
         );
+    }
+
+    #[test]
+    fn a_savepoint_has_its_own_timeout_and_can_be_asked_after() {
+        let how = |seconds| SavepointHow { timeout: Some(Duration::from_secs(seconds)), ..CANONICAL };
+        let Task::Savepoint { how: found, .. } = task("savepoint --timeout 30s J") else { panic!() };
+        assert_eq!((found, found.timeout_millis()), (how(30), Some(30_000)));
+        let Task::Stop { how: found, .. } = task("stop -timeout=2min J") else { panic!() };
+        assert_eq!(found, how(120));
+        let trigger = "2f24ef28021bba9ce740f65a95436f9a";
+        let status = Task::SavepointStatus { job: "J".to_owned(), trigger: trigger.parse().unwrap() };
+        assert_eq!(task(&format!("savepoint --status {trigger} J")), status);
+        assert_eq!(task(&format!("savepoint J -status {trigger}")), status);
+        for wrong in ["savepoint --status x", "savepoint --status x J /dir", "savepoint --status x -d /p"] {
+            let words = std::iter::once("flink").chain(wrong.split_whitespace()).map(std::ffi::OsString::from);
+            assert!(Args::try_parse_from(normalize(words)).is_err(), "{wrong}");
+        }
     }
 
     #[test]

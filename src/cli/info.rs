@@ -1,14 +1,14 @@
 //! `flink info` and `flink check`: everything up to the start, and no further.
 
-use super::command::{JobSource, RestoreFrom};
-use super::load::{LoadedJob, Restore, load_job, not_restored, open_restore};
+use super::command::{JobSource, RestoreOptions};
+use super::load::{LoadedJob, load_job, not_restored, open_restore, restore_from};
 use super::output::{CliError, Output};
+use super::restore_plan;
 use super::surroundings::Surroundings;
-use crate::checkpoint::{Outcome, StatePlan};
 use crate::error::ExitStatus;
 use crate::job::graph::NodeKind;
 use crate::job::{ExplainFormat, explain};
-use serde_json::{Value, json};
+use serde_json::json;
 
 /// Shows the plan.
 pub(super) fn info(source: &JobSource, dot: bool, surroundings: &Surroundings, output: &mut Output<'_>) -> Result<ExitStatus, CliError> {
@@ -26,33 +26,29 @@ pub(super) fn info(source: &JobSource, dot: bool, surroundings: &Surroundings, o
 /// Says whether a job would run, and whether it could be restored.
 pub(super) fn check(
     source: &JobSource,
-    restore: Option<&RestoreFrom>,
+    restore: &RestoreOptions,
     surroundings: &Surroundings,
     output: &mut Output<'_>,
 ) -> Result<ExitStatus, CliError> {
     let registry = surroundings.registry()?;
     let job = load_job(source, surroundings, &registry, output)?;
     output.line(summary(source, &job));
-    let Some(from) = restore else {
-        output.result("", &json!({ "valid": true, "name": job.graph.settings.name }));
+    let name = &job.graph.settings.name;
+    let Some(from) = restore_from(restore, &job)? else {
+        output.result("", &json!({ "valid": true, "name": name }));
         return Ok(ExitStatus::Done);
     };
-    let Restore { plan, path, .. } = open_restore(from, &job, surroundings, &registry, output)?;
-    for state in &plan.states {
-        output.line(line(state));
+    let restore = open_restore(&from, &job, surroundings, &registry, output)?;
+    for line in restore_plan::lines(&restore) {
+        output.line(line);
     }
-    let restorable = plan.problems.is_empty();
-    let states: Vec<Value> = plan.states.iter().map(document).collect();
-    if restorable {
-        output.line(format!("{} restores.", path.display()));
-    } else if !output.style().json {
-        return Err(CliError::new(ExitStatus::NotRestorable, not_restored(&from.path), plan.problems.join("\n")));
+    let problems = &restore.plan.problems;
+    if !problems.is_empty() && !output.style().json {
+        return Err(CliError::new(ExitStatus::NotRestorable, not_restored(&from.path), problems.join("\n")));
     }
-    let name = &job.graph.settings.name;
-    let document =
-        json!({ "valid": true, "name": name, "path": path, "restorable": restorable, "states": states, "problems": plan.problems });
-    output.result("", &document);
-    Ok(if restorable { ExitStatus::Done } else { ExitStatus::NotRestorable })
+    output.line(format!("{} restores.", restore.path.display()));
+    output.result("", &restore_plan::document(name, &restore));
+    Ok(if problems.is_empty() { ExitStatus::Done } else { ExitStatus::NotRestorable })
 }
 
 fn summary(source: &JobSource, job: &LoadedJob) -> String {
@@ -61,26 +57,4 @@ fn summary(source: &JobSource, job: &LoadedJob) -> String {
     let sinks = count(|k| matches!(k, NodeKind::Sink(_)));
     let operators = job.graph.nodes.len() - sources - sinks;
     format!("{} is valid: {sources} source(s), {operators} operator(s), {sinks} sink(s).", source.file.display())
-}
-
-fn words(state: &StatePlan) -> (&'static str, Option<&str>) {
-    match &state.outcome {
-        Outcome::Restored => ("restored", None),
-        Outcome::Evolves(how) => ("evolves", Some(how)),
-        Outcome::New => ("new", None),
-        Outcome::Dropped => ("dropped", None),
-        Outcome::Incompatible(why) => ("incompatible", Some(why)),
-    }
-}
-
-/// `restored      totals/group-aggregate-1  groups  1 234 rows`
-fn line(state: &StatePlan) -> String {
-    let (outcome, why) = words(state);
-    let why = why.map(|w| format!(": {w}")).unwrap_or_default();
-    format!("  {outcome:<12}  {}  {}  {} rows{why}", state.uid, state.name, state.rows)
-}
-
-fn document(state: &StatePlan) -> Value {
-    let (outcome, why) = words(state);
-    json!({ "operator": state.uid, "state": state.name, "outcome": outcome, "rows": state.rows, "why": why })
 }

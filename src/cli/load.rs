@@ -1,10 +1,11 @@
 //! From a job.toml on disk to a graph, and from a path to the checkpoint that it is to be restored from.
 
-use super::command::{JobSource, RestoreFrom};
+use super::command::{JobSource, RestoreOptions};
 use super::output::{CliError, Output};
 use super::surroundings::Surroundings;
 use crate::checkpoint::settings::CheckpointStorage;
-use crate::checkpoint::{OpenCheckpoint, RestoreError, RestorePlan, latest, open, path_of_text, plan_restore};
+use crate::checkpoint::settings::ClaimMode;
+use crate::checkpoint::{OpenCheckpoint, RestoreError, RestorePlan, RestoreRequest, latest, open, path_of_text, plan_restore};
 use crate::error::ExitStatus;
 use crate::job::graph::JobGraph;
 use crate::job::{LoadContext, load};
@@ -65,10 +66,38 @@ pub(super) fn load_job(
     Ok(LoadedJob { graph: loaded.graph, file })
 }
 
+/// What a job is restored from, as the command line and the job file say together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct RestoreFrom {
+    /// A path, or `latest`.
+    pub(super) path: String,
+    /// Skip state that the job no longer has.
+    pub(super) allow_non_restored_state: bool,
+    /// Who owns it from then on.
+    pub(super) claim: ClaimMode,
+}
+
+/// What the job is restored from, if anything: the command line wins over `execution.state-recovery.*`.
+pub(super) fn restore_from(options: &RestoreOptions, job: &LoadedJob) -> Result<Option<RestoreFrom>, CliError> {
+    let recovery = &job.graph.settings.recovery;
+    let Some(path) = options.path.clone().or_else(|| recovery.path.clone()) else {
+        if options.allow_non_restored_state {
+            let wrong = "-n (--allowNonRestoredState) says how to restore, but nothing is restored";
+            return Err(CliError::new(ExitStatus::Usage, "could not start the job", wrong).next("give -s PATH, too"));
+        }
+        return Ok(None);
+    };
+    Ok(Some(RestoreFrom {
+        path,
+        allow_non_restored_state: options.allow_non_restored_state || recovery.ignore_unclaimed,
+        claim: options.claim.unwrap_or(recovery.claim),
+    }))
+}
+
 /// A checkpoint or savepoint, opened and compared with the job.
 #[derive(Debug)]
 pub(super) struct Restore {
-    /// The checkpoint; every file of it was verified.
+    /// The checkpoint as the job sees it; every file of it was verified.
     pub(super) checkpoint: OpenCheckpoint,
     /// What becomes of each state.
     pub(super) plan: RestorePlan,
@@ -92,11 +121,16 @@ pub(super) fn open_restore(
         surroundings.working_dir.join(path_of_text(&from.path).map_err(refused)?)
     };
     let checkpoint = open(LocalStorage::shared(), &path.display().to_string()).map_err(refused)?;
-    let (graph, allow) = (&job.graph, from.allow_non_restored_state);
-    let states = operator_states(graph);
-    let plan = plan_restore(checkpoint.manifest(), &from.path, &states, graph.settings.max_parallelism, allow);
+    let settings = &job.graph.settings;
+    let request = RestoreRequest {
+        path: &from.path,
+        max_parallelism: settings.max_parallelism,
+        allow_non_restored: from.allow_non_restored_state,
+        rules: &settings.restore,
+    };
+    let plan = plan_restore(checkpoint.manifest(), &operator_states(&job.graph), request);
     let path = checkpoint.directory().map_or(path, PathBuf::from);
-    Ok(Restore { checkpoint, plan, path })
+    Ok(Restore { checkpoint: checkpoint.planned(&plan), plan, path })
 }
 
 /// What a restore that is refused is called.
@@ -125,6 +159,17 @@ fn newest(job: &LoadedJob, registry: &Registry, asked: &str, output: &mut Output
         let wrong = format!("no complete checkpoint or savepoint of a job named \"{}\" was found in {}", settings.name, shown.join(", "));
         return Err(CliError::new(ExitStatus::NotRestorable, asked, wrong).next("give its path with -s, or leave -s out to start anew"));
     };
+    if let Some(at) = registry.finished_at(&settings.name).filter(|at| found.time <= *at) {
+        let at = chrono::DateTime::from_timestamp_millis(at.0).map(|t| t.to_rfc3339_opts(chrono::SecondsFormat::Secs, true));
+        let wrong = format!(
+            "job \"{}\" has finished at {}, and {} is older: what came after it would be done twice",
+            settings.name,
+            at.unwrap_or_default(),
+            found.path.display()
+        );
+        let error = CliError::new(ExitStatus::NotRestorable, asked, wrong);
+        return Err(error.next("leave -s out to start anew, or give the path to go back to it all the same"));
+    }
     output.note(format!("Restoring from {} (checkpoint {} of job {})", found.path.display(), found.id, found.job));
     Ok(found.path)
 }

@@ -13,8 +13,10 @@ mod load;
 pub mod normalize;
 pub mod output;
 mod progress;
+mod restore_plan;
 mod run;
 mod savepoint;
+mod snapshot_progress;
 mod stop;
 pub mod surroundings;
 mod target;
@@ -81,6 +83,7 @@ fn unreadable(error: &clap::Error, output: &mut Output<'_>) -> ExitStatus {
 fn carry_out(command: &Command, surroundings: &Surroundings, output: &mut Output<'_>) -> Result<ExitStatus, CliError> {
     match &command.action {
         Task::Savepoint { job, directory, how } => savepoint::take(command, surroundings, (job, directory.clone()), *how, output),
+        Task::SavepointStatus { job, trigger } => savepoint::status(command, surroundings, (job, *trigger), output),
         Task::Dispose { path } => savepoint::dispose(command, surroundings, path, output),
         Task::Stop { job, directory, drain, how } => {
             let stop = stop::Stop { reference: job, directory: directory.clone(), drain: *drain, how: *how };
@@ -92,6 +95,6 @@ fn carry_out(command: &Command, surroundings: &Surroundings, output: &mut Output
         Task::Generate { directory } => generate::generate(directory, output),
         Task::Run(task) => run::run(command, task, surroundings, output),
         Task::Info { job, dot } => info::info(job, *dot, surroundings, output),
-        Task::Check { job, restore } => info::check(job, restore.as_ref(), surroundings, output),
+        Task::Check { job, restore } => info::check(job, restore, surroundings, output),
     }
 }

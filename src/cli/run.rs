@@ -3,9 +3,10 @@
 
 use super::command::{Attachment, Command, RunTask};
 use super::detach::{self, Report, Reporter};
-use super::load::{LoadedJob, Restore, load_job, not_restored, open_restore};
+use super::load::{LoadedJob, Restore, load_job, not_restored, open_restore, restore_from};
 use super::output::{CliError, Output};
 use super::progress::{Progress, Sample};
+use super::restore_plan;
 use super::surroundings::Surroundings;
 use super::target::restore_hint;
 use crate::checkpoint::job_directory;
@@ -107,7 +108,8 @@ fn prepare(
     output: &mut Output<'_>,
 ) -> Result<Prepared, CliError> {
     let loaded = load_job(&task.job, surroundings, registry, output)?;
-    let restore = match &task.restore {
+    let from = restore_from(&task.restore, &loaded)?;
+    let restore = match &from {
         None => None,
         Some(from) => {
             let restore = open_restore(from, &loaded, surroundings, registry, output)?;
@@ -116,6 +118,9 @@ fn prepare(
                 error.next(format!("`flink check -s {} {}` shows it state by state", from.path, task.job.file.display()))
             };
             restore.plan.clone().accepted().map_err(refused)?;
+            if let Some(remark) = restore_plan::remark(&restore) {
+                output.note(remark);
+            }
             Some(restore)
         }
     };
@@ -132,6 +137,7 @@ fn prepare(
         data: data.handle().clone(),
         blocking: Blocking::Pool,
         restore: restore.map(|r| r.checkpoint),
+        claim: from.map(|from| from.claim).unwrap_or_default(),
         seed: rand::random(),
     };
     let job = Job::new(loaded.graph, options).map_err(|e| match e {
@@ -139,6 +145,7 @@ fn prepare(
         StartError::Other(why) => CliError::new(ExitStatus::Failed, "could not start the job", why),
     })?;
     registry.sweep_sockets();
+    registry.prune();
     let socket = ControlSocket::bind(&registry.places().runtime_dir, id).map_err(|e| {
         let error = CliError::new(ExitStatus::Failed, "could not open the job's control socket", e.to_string()).caused_by(&e);
         error.next("set FLINK_RUNTIME_DIR to a short path that only you can write")

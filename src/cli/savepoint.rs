@@ -1,14 +1,16 @@
-//! `flink savepoint JOB [DIR]` and `flink savepoint -d PATH`.
+//! `flink savepoint JOB [DIR]`, `flink savepoint --status TRIGGER JOB` and `flink savepoint -d PATH`.
 
 use super::command::{Command, SavepointHow};
 use super::output::{CliError, Output};
+use super::snapshot_progress::SnapshotProgress;
 use super::surroundings::Surroundings;
-use super::target::{block_on, resolve_live};
+use super::target::{Target, block_on, resolve_live};
 use crate::checkpoint::{RestoreError, dispose_savepoint, path_of_text};
 use crate::error::ExitStatus;
 use crate::rest::client::Client;
 use crate::rest::types::SavepointTrigger;
 use crate::storage::LocalStorage;
+use crate::types::TriggerId;
 use serde_json::json;
 
 /// A target directory as the job's process is told: absolute, because its working directory is not ours. A cluster is told what was
@@ -38,16 +40,23 @@ pub(super) fn take(
     let target = resolve_live(command, surroundings, reference, &asked)?;
     let target_directory = target_directory(command, surroundings, directory)?;
     let (job, client) = (target.job, &target.client);
-    let trigger = SavepointTrigger { target_directory, cancel_job: false, format: how.format, trigger_id: None };
+    let trigger = SavepointTrigger {
+        target_directory,
+        cancel_job: false,
+        format: how.format,
+        trigger_id: None,
+        timeout_millis: how.timeout_millis(),
+    };
     if how.detached {
         output.line(format!("Triggering savepoint in detached mode for job {job}."));
     } else {
         output.line(format!("Triggering savepoint for job {job}."));
         output.line("Waiting for response...");
     }
+    let progress = SnapshotProgress::new(command.style, surroundings);
     let result = block_on(async {
         let request = client.trigger_savepoint(job, &trigger).await?;
-        if how.detached { Ok(request) } else { client.savepoint_result(job, &request).await }
+        if how.detached { Ok(request) } else { progress.watch(client, job, client.savepoint_result(job, &request)).await }
     })?;
     let text = result.map_err(|e| CliError::client(&asked, &e, ExitStatus::SavepointFailed))?;
     if how.detached {
@@ -58,6 +67,27 @@ pub(super) fn take(
         output.line("You can resume your program from this savepoint with the run command.");
         output.result(&text, &json!({ "job-id": job.to_string(), "path": text }));
     }
+    Ok(ExitStatus::Done)
+}
+
+/// Says how far a savepoint is that was triggered without waiting for it.
+pub(super) fn status(
+    command: &Command,
+    surroundings: &Surroundings,
+    (reference, trigger): (&str, TriggerId),
+    output: &mut Output<'_>,
+) -> Result<ExitStatus, CliError> {
+    let asked = format!("could not say how far savepoint {trigger} of job {reference} is");
+    let Target { job, client } = resolve_live(command, surroundings, reference, &asked)?;
+    let result = block_on(client.savepoint_status(job, &trigger.to_string()))?;
+    let path = result.map_err(|e| CliError::client(&asked, &e, ExitStatus::SavepointFailed))?;
+    let status = if path.is_some() { "COMPLETED" } else { "IN_PROGRESS" };
+    match &path {
+        Some(path) => output.line(format!("Savepoint completed. Path: {path}")),
+        None => output.line(format!("Savepoint {trigger} of job {job} is in progress.")),
+    }
+    let document = json!({ "job-id": job.to_string(), "trigger-id": trigger.to_string(), "status": status, "path": path });
+    output.result(path.as_deref().unwrap_or_default(), &document);
     Ok(ExitStatus::Done)
 }
 

@@ -3,6 +3,7 @@
 use super::command::{Command, SavepointHow};
 use super::output::{CliError, Output};
 use super::savepoint::target_directory;
+use super::snapshot_progress::SnapshotProgress;
 use super::surroundings::Surroundings;
 use super::target::{block_on, resolve_live};
 use crate::error::ExitStatus;
@@ -42,10 +43,11 @@ pub(super) fn stop(
         output.line(format!("Triggering stop-with-savepoint for job {job}."));
         output.line("Waiting for response...");
     }
-    let trigger = StopTrigger { target_directory, drain, format: how.format, trigger_id: None };
+    let trigger = StopTrigger { target_directory, drain, format: how.format, trigger_id: None, timeout_millis: how.timeout_millis() };
+    let progress = SnapshotProgress::new(command.style, surroundings);
     let result = block_on(async {
         let request = client.trigger_stop(job, &trigger).await?;
-        if how.detached { Ok(request) } else { client.savepoint_result(job, &request).await }
+        if how.detached { Ok(request) } else { progress.watch(client, job, client.savepoint_result(job, &request)).await }
     })?;
     let text = result.map_err(|e| CliError::client(&asked, &e, ExitStatus::SavepointFailed))?;
     if how.detached {

@@ -151,6 +151,27 @@ fn json_is_one_document_and_q_one_thing() {
     assert_eq!(detached["trigger-id"].as_str().unwrap().len(), 32);
 }
 
+#[test]
+fn a_savepoint_that_nobody_waits_for_is_asked_after_by_its_trigger_id() {
+    let dir = tempfile::tempdir().unwrap();
+    let _job = started(dir.path(), "tiny");
+    let trigger = flink(dir.path(), "savepoint -detached tiny -q").out;
+    let trigger = trigger.trim();
+    let path = format!("file:{}/state/savepoints/savepoint-e8e633-000000000001", dir.path().display());
+    let ran = loop {
+        let ran = flink(dir.path(), &format!("savepoint --status {trigger} tiny"));
+        if ran.out != format!("Savepoint {trigger} of job {JOB} is in progress.\n") {
+            break ran;
+        }
+    };
+    assert_eq!((ran.status, ran.out), (ExitStatus::Done, format!("Savepoint completed. Path: {path}\n")));
+    let document: Value = serde_json::from_str(&flink(dir.path(), &format!("savepoint --status {trigger} tiny -o json")).out).unwrap();
+    assert_eq!((&document["status"], &document["path"]), (&Value::from("COMPLETED"), &Value::from(path)));
+    let ran = flink(dir.path(), &format!("savepoint --status {JOB} tiny"));
+    assert_eq!(ran.status, ExitStatus::NoSuchJob, "{}", ran.err);
+    assert!(ran.err.contains("There is no operation with triggerId="), "{}", ran.err);
+}
+
 fn lost(dir: &Path, id: &str, latest: Option<&str>) -> JobRecord {
     let latest =
         latest.map(|path| RestorePoint { id: CheckpointId::new(3), path: PathBuf::from(path), at: WallTime(5), is_savepoint: false });

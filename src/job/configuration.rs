@@ -3,10 +3,11 @@
 
 use super::options::{self, BACKENDS, CHECKPOINTING_MODES, CLUSTER_FAMILIES, JobOption, REFUSED_FAMILIES, RETENTIONS, STORAGES, Support};
 use super::problem::Problem;
-use super::settings::{JobSettings, RestartSettings, RuntimeMode};
+use super::restore_table;
+use super::settings::{JobSettings, RecoverySettings, RestartSettings, RuntimeMode};
 use super::spec::Entry;
 use super::text::Text;
-use crate::checkpoint::settings::{CheckpointSettings, CheckpointStorage, CheckpointingMode, Retention};
+use crate::checkpoint::settings::{CheckpointSettings, CheckpointStorage, CheckpointingMode, ClaimMode, Retention};
 use crate::types::{MaxParallelism, OptionSpec, Parallelism, parse_duration};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -65,6 +66,7 @@ const MIN_CHECKPOINT_TIME: Duration = Duration::from_millis(10);
 /// Reads all options. Problems and warnings go to `problems`; where a value cannot be used the default stands in for it.
 pub fn read(entries: &[Entry], defaults: &Defaults, problems: &mut Vec<Problem>) -> Configuration {
     check_keys(entries, problems);
+    let restore = restore_table::read(entries, problems);
     let mut reader = Reader { entries, problems };
     let parallelism = reader.parallelism("parallelism.default").unwrap_or(defaults.parallelism);
     let max_parallelism = reader.max_parallelism(parallelism);
@@ -83,6 +85,8 @@ pub fn read(entries: &[Entry], defaults: &Defaults, problems: &mut Vec<Problem>)
         auto_watermark_interval: reader.duration("pipeline.auto-watermark-interval"),
         restart: reader.restart(checkpointing.interval.is_some()),
         checkpointing,
+        recovery: reader.recovery(defaults),
+        restore,
         directory: defaults.directory.clone(),
         options: Vec::new(),
     };
@@ -93,7 +97,7 @@ pub fn read(entries: &[Entry], defaults: &Defaults, problems: &mut Vec<Problem>)
 }
 
 fn check_keys(entries: &[Entry], problems: &mut Vec<Problem>) {
-    for entry in entries.iter().filter(|entry| !entry.value.is_broken()) {
+    for entry in entries.iter().filter(|entry| !entry.value.is_broken() && !restore_table::is_about(&entry.key)) {
         let key = entry.key.as_str();
         if let Some(option) = options::find(key) {
             check_value(option, entry, problems);
@@ -103,7 +107,7 @@ fn check_keys(entries: &[Entry], problems: &mut Vec<Problem>) {
             let message = format!("\"{key}\" belongs to a cluster and has no effect here");
             problems.push(Problem::at(&entry.key_place, message).warning());
         } else {
-            let names = options::all().map(|option| option.spec.key).chain(["sources", "transforms", "sinks"]);
+            let names = options::all().map(|option| option.spec.key).chain(["sources", "transforms", "sinks", "restore"]);
             // A misspelt kind of table: `[source.a]`.
             let kind = key.split('.').next().unwrap_or_default();
             let problem = Problem::at(&entry.key_place, format!("unknown option \"{key}\""));
@@ -352,6 +356,21 @@ impl<'a> Reader<'a, '_> {
         }
     }
 
+    fn recovery(&mut self, defaults: &Defaults) -> RecoverySettings {
+        let key = |name: &str| format!("execution.state-recovery.{name}");
+        let written = self.entry(&key("path")).map(|entry| entry.value.as_str());
+        let path = match written {
+            Some("latest") => Some("latest".to_owned()),
+            Some(_) => self.directory(&key("path"), defaults).map(|path| path.display().to_string()),
+            None => None,
+        };
+        let claim = match ClaimMode::WORDS.get(self.word(&key("claim-mode"))) {
+            Some(&"CLAIM") => ClaimMode::Claim,
+            _ => ClaimMode::NoClaim,
+        };
+        RecoverySettings { path, claim, ignore_unclaimed: self.bool(&key("ignore-unclaimed-state")) }
+    }
+
     /// The position in [`STORAGES`] of the storage that is meant; the older names of backends mean one too.
     fn storage(&mut self) -> usize {
         let backend = BACKENDS.get(self.word("state.backend.type")).copied().unwrap_or_default();
@@ -539,6 +558,17 @@ mod tests {
     }
 
     #[test]
+    fn what_a_job_starts_from_may_stand_in_its_file() {
+        let recovery = |file: &str| settings(file).recovery;
+        assert_eq!(recovery(""), RecoverySettings::default());
+        let file = "[execution.state-recovery]\npath = \"sav\"\nclaim-mode = \"claim\"\nignore-unclaimed-state = true";
+        let expected = RecoverySettings { path: Some("/work/sav".to_owned()), claim: ClaimMode::Claim, ignore_unclaimed: true };
+        assert_eq!(recovery(file), expected);
+        assert_eq!(recovery("execution.savepoint.path = \"latest\"").path.as_deref(), Some("latest"));
+        assert_eq!(recovery("execution.state-recovery.path = \"file:///s\"").path.as_deref(), Some("/s"));
+    }
+
+    #[test]
     fn older_names_of_backends_mean_a_storage_and_older_keys_an_option() {
         for (file, storage) in [
             ("state.backend = \"MemoryStateBackend\"", CheckpointStorage::JobManager),
@@ -623,7 +653,14 @@ mod tests {
                 "restart-strategy.exponential-delay.attempts-before-reset-backoff = 0",
                 "restart-strategy.exponential-delay.attempts-before-reset-backoff: expected a whole number from 1 on, or infinite",
             ),
-            ("execution.state-recovery.path = \"/x\"", "\"execution.state-recovery.path\" is not supported yet"),
+            (
+                "execution.state-recovery.path = \"s3://b/x\"",
+                "execution.state-recovery.path: s3: is not supported in this version; use a path or a file: URL",
+            ),
+            (
+                "execution.state-recovery.claim-mode = \"LEGACY\"",
+                "execution.state-recovery.claim-mode: expected one of NO_CLAIM, CLAIM, found \"LEGACY\"",
+            ),
         ] {
             let (_, problems) = load(file, &[]);
             let messages: Vec<&str> = problems.iter().map(|problem| problem.message.as_str()).collect();

@@ -11,6 +11,7 @@ pub mod graph;
 pub mod options;
 mod plan;
 pub mod problem;
+mod restore_table;
 pub mod settings;
 pub mod spec;
 mod table_names;

@@ -1,5 +1,6 @@
 //! Flink's option keys that a job file may set, as data: the table feeds the checks, the "did you mean", and the reference in `docs/`.
 
+use crate::checkpoint::settings::ClaimMode;
 use crate::types::{OptionKind, OptionSpec};
 
 /// How far this version goes with an option.
@@ -237,15 +238,27 @@ const TABLE: &[JobOption] = &[
 ];
 
 const RECOVERY: &[JobOption] = &[
-    option("execution.state-recovery.path", TEXT, None, "The savepoint or checkpoint to start from.")
-        .older(&["execution.savepoint.path"])
-        .default_only("give it on the command line: flink run -s PATH"),
-    option("execution.state-recovery.claim-mode", OptionKind::Word(&["NO_CLAIM", "CLAIM"]), Some("NO_CLAIM"), "Who owns that savepoint.")
-        .older(&["execution.savepoint-restore-mode"])
-        .default_only("give it on the command line: flink run -s PATH --claimMode CLAIM"),
-    option("execution.state-recovery.ignore-unclaimed-state", BOOL, Some("false"), "Whether state may be left behind.")
-        .older(&["execution.savepoint.ignore-unclaimed-state"])
-        .default_only("give it on the command line: flink run -s PATH -n"),
+    option(
+        "execution.state-recovery.path",
+        TEXT,
+        None,
+        "The savepoint or checkpoint that the job starts from, or `latest`, as `flink run -s` takes it (which wins); relative paths start at the job file.",
+    )
+    .older(&["execution.savepoint.path"]),
+    option(
+        "execution.state-recovery.claim-mode",
+        OptionKind::Word(ClaimMode::WORDS),
+        Some("NO_CLAIM"),
+        "NO_CLAIM leaves it alone; CLAIM makes it a checkpoint of the job, which counts into `num-retained` and is deleted when later ones have replaced it.",
+    )
+    .older(&["execution.savepoint-restore-mode"]),
+    option(
+        "execution.state-recovery.ignore-unclaimed-state",
+        BOOL,
+        Some("false"),
+        "Whether state may be left behind that the job does not have, as with `flink run -n`.",
+    )
+    .older(&["execution.savepoint.ignore-unclaimed-state"]),
     option("execution.state-recovery.from-local", BOOL, Some("false"), "Checkpoints are local already.").no_effect(),
     option(
         "execution.state-recovery.without-channel-state.checkpoint-id",

@@ -1,6 +1,7 @@
 //! The settings of a job that the runtime needs, typed.
 
-use crate::checkpoint::settings::CheckpointSettings;
+use crate::checkpoint::RestoreRules;
+use crate::checkpoint::settings::{CheckpointSettings, ClaimMode};
 use crate::types::{MaxParallelism, Parallelism};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -52,6 +53,17 @@ pub enum RestartSettings {
     },
 }
 
+/// `execution.state-recovery.*`: what a job starts from if the command line does not say.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RecoverySettings {
+    /// `path`: absolute, or `latest`.
+    pub path: Option<String>,
+    /// `claim-mode`
+    pub claim: ClaimMode,
+    /// `ignore-unclaimed-state`
+    pub ignore_unclaimed: bool,
+}
+
 /// What the runtime must know of a job beside its graph.
 #[derive(Debug, Clone, PartialEq)]
 pub struct JobSettings {
@@ -71,6 +83,10 @@ pub struct JobSettings {
     pub checkpointing: CheckpointSettings,
     /// `restart-strategy.*`
     pub restart: RestartSettings,
+    /// `execution.state-recovery.*`
+    pub recovery: RecoverySettings,
+    /// `[restore]`
+    pub restore: RestoreRules,
     /// The directory of the job.toml, absolute: relative paths start there.
     pub directory: PathBuf,
     /// Every effective option as text, for `GET /jobs/:id/config`; values from the environment are masked.

@@ -156,4 +156,9 @@ pub trait OperatorFactory: Send + Sync + fmt::Debug {
     fn states(&self) -> Vec<Arc<crate::state::StateDescriptor>> {
         Vec::new()
     }
+
+    /// Whether rows of its input may be taken back: then no aggregate can be added to its state by a restore.
+    fn retracts(&self) -> bool {
+        false
+    }
 }

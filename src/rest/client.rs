@@ -175,9 +175,23 @@ impl Client {
         Ok(answer.request_id)
     }
 
+    /// Whether a savepoint (also a stop's) is complete: its location, or `None` while it is being taken.
+    pub async fn savepoint_status(&self, job: JobId, request: &str) -> Result<Option<String>, ClientError> {
+        let answer: Polled<SavepointOperation> = self.get(&format!("/jobs/{job}/savepoints/{request}")).await?;
+        match (answer.status.id, answer.operation) {
+            (OperationState::InProgress, _) => Ok(None),
+            (OperationState::Completed, Some(operation)) => self.location(operation).map(Some),
+            (OperationState::Completed, None) => Err(self.unreadable("completed, but without a result")),
+        }
+    }
+
     /// Waits for a savepoint (also a stop's); returns its location.
     pub async fn savepoint_result(&self, job: JobId, request: &str) -> Result<String, ClientError> {
         let operation: SavepointOperation = self.poll(&format!("/jobs/{job}/savepoints/{request}")).await?;
+        self.location(operation)
+    }
+
+    fn location(&self, operation: SavepointOperation) -> Result<String, ClientError> {
         match operation {
             SavepointOperation { failure_cause: Some(cause), .. } => Err(ClientError::failed(&cause)),
             SavepointOperation { location: Some(location), .. } => Ok(location),

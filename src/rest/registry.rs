@@ -5,7 +5,7 @@ use super::socket::socket_path;
 use crate::checkpoint::{METADATA, checkpoints_of};
 use crate::runtime::JobStatus;
 use crate::storage::Storage;
-use crate::types::limits::JOB_RECORD;
+use crate::types::limits::{ENDED_JOBS, JOB_RECORD};
 use crate::types::{CheckpointId, JobId, WallTime};
 use rustix::process::Pid;
 use serde::{Deserialize, Serialize};
@@ -298,6 +298,30 @@ impl Registry {
         JobRecord { latest: known.into_iter().chain(found).max_by_key(|point| point.id), ..record }
     }
 
+    /// When a job of this name has finished by itself, the last time: all its output is visible, and nothing that was taken before may be
+    /// gone back to without being asked for by its path.
+    pub fn finished_at(&self, name: &str) -> Option<WallTime> {
+        let finished = |r: &JobRecord| r.name == name && r.status == JobStatus::Finished && r.latest.is_none();
+        self.all().into_iter().filter(finished).map(|r| r.status_since).max()
+    }
+
+    /// Forgets jobs that ended long ago: of all that have ended, the newest [`ENDED_JOBS`] stay, with their logs. Jobs whose process was
+    /// killed have not ended. What cannot be removed is tried again at the next start.
+    pub fn prune(&self) {
+        let ids = Self::ids(&self.places.jobs(), "json");
+        // Reading every record takes time: not at every start.
+        if ids.len() <= ENDED_JOBS + ENDED_JOBS / 4 {
+            return;
+        }
+        let mut ended: Vec<JobRecord> = ids.into_iter().filter_map(|id| self.read(id)).filter(|r| r.status.is_terminal()).collect();
+        ended.sort_by(|a, b| (b.status_since, &b.id).cmp(&(a.status_since, &a.id)));
+        for record in ended.iter().skip(ENDED_JOBS) {
+            let log = record.job_id().map(|id| self.places.log(id)).filter(|log| record.log_file.as_ref() == Some(log));
+            let _ = self.storage.remove(&self.path(&record.id));
+            let _ = log.map(|log| self.storage.remove(&log));
+        }
+    }
+
     /// The directories below which jobs of this name have left checkpoints and savepoints.
     pub fn restore_directories(&self, name: &str) -> Vec<PathBuf> {
         let of_name = self.all().into_iter().filter(|r| r.name == name);
@@ -449,6 +473,46 @@ mod tests {
         registry.write(&etl).unwrap();
         registry.write(&JobRecord { latest: point("/d/chk-1"), ..record(B, "other", JobStatus::Finished) }).unwrap();
         assert_eq!(registry.restore_directories("etl"), [PathBuf::from("/c"), PathBuf::from("/s")]);
+    }
+
+    #[test]
+    fn of_the_jobs_that_have_ended_the_newest_are_remembered_and_those_that_were_killed_always() {
+        let dir = tempfile::tempdir().unwrap();
+        let registry = registry(dir.path());
+        let all = ENDED_JOBS + ENDED_JOBS / 4 + 10;
+        fs::create_dir_all(registry.places().state_dir.join("log")).unwrap();
+        for n in 0..all {
+            let id = JobId::from_u128(n as u128);
+            let process = if n % 50 == 0 { dead() } else { ProcessId::current() };
+            let status = if n % 50 == 0 { JobStatus::Running } else { JobStatus::Finished };
+            let log = registry.places().log(id);
+            fs::write(&log, "").unwrap();
+            let since = WallTime(n as i64);
+            let record = JobRecord { process, status_since: since, log_file: Some(log), ..record(&id.to_string(), "etl", status) };
+            registry.write(&record).unwrap();
+        }
+        registry.prune();
+        let kept = registry.all();
+        assert_eq!(kept.iter().filter(|r| r.status.is_terminal()).count(), ENDED_JOBS);
+        assert_eq!(kept.iter().filter(|r| r.is_lost()).count(), all.div_ceil(50));
+        assert!(kept.iter().any(|r| r.status_since == WallTime(all as i64 - 1)), "the newest one stays");
+        assert_eq!(fs::read_dir(registry.places().state_dir.join("log")).unwrap().count(), kept.len());
+        registry.prune();
+        assert_eq!(registry.all(), kept);
+    }
+
+    #[test]
+    fn a_job_that_has_finished_leaves_nothing_to_go_back_to() {
+        let dir = tempfile::tempdir().unwrap();
+        let registry = registry(dir.path());
+        assert_eq!(registry.finished_at("etl"), None);
+        let point = |path: &str| Some(RestorePoint { id: CheckpointId::new(1), path: path.into(), at: WallTime(1), is_savepoint: true });
+        let ended = |since, latest| JobRecord { status_since: WallTime(since), latest, ..record(A, "etl", JobStatus::Finished) };
+        registry.write(&ended(7, point("/s/savepoint-1"))).unwrap();
+        assert_eq!(registry.finished_at("etl"), None, "it was stopped");
+        registry.write(&ended(7, None)).unwrap();
+        registry.write(&JobRecord { status_since: WallTime(9), ..record(B, "etl", JobStatus::Failed) }).unwrap();
+        assert_eq!((registry.finished_at("etl"), registry.finished_at("other")), (Some(WallTime(7)), None));
     }
 
     #[test]

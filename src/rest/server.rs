@@ -195,12 +195,13 @@ impl Service {
 
     fn savepoint(&self, body: SavepointTrigger) -> Answer {
         let directory = directory_of(body.target_directory)?;
-        let request = SavepointRequest { directory, cancel: body.cancel_job };
+        let request = SavepointRequest { directory, cancel: body.cancel_job, timeout: timeout_of(body.timeout_millis)? };
         self.command(OperationKind::Savepoint, body.trigger_id, |trigger, reply| JobCommand::Savepoint { request, trigger, reply })
     }
 
     fn stop(&self, body: StopTrigger) -> Answer {
-        let request = StopRequest { directory: directory_of(body.target_directory)?, drain: body.drain };
+        let request =
+            StopRequest { directory: directory_of(body.target_directory)?, drain: body.drain, timeout: timeout_of(body.timeout_millis)? };
         self.command(OperationKind::Savepoint, body.trigger_id, |trigger, reply| JobCommand::Stop { request, trigger, reply })
     }
 
@@ -313,6 +314,14 @@ fn trigger_or_new(text: Option<String>) -> Result<TriggerId, Refusal> {
     match text {
         Some(text) => text.parse().map_err(|e: crate::types::IdError| Refusal::bad_request(e.to_string())),
         None => Ok(TriggerId::from_u128(rand::random())),
+    }
+}
+
+/// How long a savepoint may take.
+fn timeout_of(millis: Option<u64>) -> Result<Option<Duration>, Refusal> {
+    match millis {
+        Some(0) => Err(Refusal::bad_request("timeout is 0: a savepoint takes time.")),
+        millis => Ok(millis.map(Duration::from_millis)),
     }
 }
 
@@ -490,6 +499,8 @@ mod tests {
             (b"GET /jobs/\xff HTTP/1.1\r\nhost: x\r\n\r\n".to_vec(), ""),
             (post(&format!("{job}/savepoints"), "{\"target-directory\": 3}").into_bytes(), "400"),
             (post(&format!("{job}/savepoints"), "{").into_bytes(), "400"),
+            (post(&format!("{job}/savepoints"), "{\"timeout\": 0}").into_bytes(), "400"),
+            (post(&format!("{job}/stop"), "{\"timeout\": \"1 s\"}").into_bytes(), "400"),
             (post(&format!("{job}/savepoints"), "{\"target-directory\": \"relative\"}").into_bytes(), "400"),
             (post(&format!("{job}/savepoints"), "{\"triggerId\": \"x\"}").into_bytes(), "400"),
             (post(&format!("{job}/stop"), &"[".repeat(2_000)).into_bytes(), "400"),

@@ -1,16 +1,18 @@
 //! The edge around the coordinator: makes directories, collects what tasks wrote, writes `_metadata`, deletes, answers, and keeps
 //! the view of checkpoints up to date. All decisions are the coordinator's.
 
+use super::attempt_files::AttemptFiles;
 use super::error::{Leftovers, TaskError};
 use super::execution::{Attempt, Blueprint};
 use super::handle::{CheckpointReply, CheckpointView, JobCommand, JobHandle, JobStatus};
 use super::task::{Blocking, TaskCommand};
 use crate::checkpoint::coordinator::{Action, Coordinator, Event, FailureReason, Request};
 use crate::checkpoint::retention::{Ending, is_discarded};
-use crate::checkpoint::settings::CheckpointStorage;
+use crate::checkpoint::settings::{CheckpointStorage, ClaimMode};
 use crate::checkpoint::{
     CompletedCheckpoint, JobEntry, ManifestHeader, OpenCheckpoint, OperatorHeader, RestoreError, SnapshotKind, SnapshotTarget,
-    WrittenSubtask, complete, create_checkpoint_directory, create_savepoint_directory, delete_checkpoint, job_directory,
+    WrittenSubtask, complete, create_checkpoint_directory, create_savepoint_directory, delete_checkpoint, delete_claimed, job_directory,
+    note_stop,
 };
 use crate::job::graph::NodeKind;
 use crate::types::limits::CHECKPOINT_HISTORY;
@@ -22,6 +24,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
+
+/// How long the end of a job waits for threads that write or delete files of checkpoints.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 type Reply = oneshot::Sender<Result<CheckpointReply, String>>;
 
@@ -37,7 +42,7 @@ pub(crate) enum Verdict {
 /// A checkpoint that is being taken.
 struct Pending {
     kind: CheckpointKind,
-    target: Arc<SnapshotTarget>,
+    files: Arc<AttemptFiles>,
     written: Vec<WrittenSubtask>,
     latest_ack: Option<WallTime>,
 }
@@ -53,6 +58,10 @@ pub(crate) struct Checkpointing {
     replies: BTreeMap<TriggerId, Reply>,
     /// What the job was started from.
     initial: Option<Arc<OpenCheckpoint>>,
+    /// Its directory, as long as it is this job's and there.
+    claimed: Option<(CheckpointId, PathBuf)>,
+    /// Directories of checkpoints that were given up or replaced, until they are deleted.
+    leaving: BTreeMap<CheckpointId, PathBuf>,
     finalized: mpsc::UnboundedSender<Finalized>,
     pub(crate) results: mpsc::UnboundedReceiver<Finalized>,
     random: StdRng,
@@ -62,16 +71,28 @@ pub(crate) struct Checkpointing {
 pub(crate) enum Finalized {
     Completed(CheckpointId, Result<CompletedCheckpoint, String>),
     Discarded(CheckpointId),
+    /// Nobody writes to the checkpoint any more.
+    Released(CheckpointId),
+    /// The files of a checkpoint that was given up are gone.
+    Deleted(CheckpointId),
 }
 
 impl Checkpointing {
-    pub(crate) fn new(blueprint: &Blueprint, handle: JobHandle, restore: Option<OpenCheckpoint>, seed: u64) -> Self {
+    pub(crate) fn new(blueprint: &Blueprint, handle: JobHandle, restore: Option<(OpenCheckpoint, ClaimMode)>, seed: u64) -> Self {
+        let (restore, claim) = restore.map_or((None, ClaimMode::NoClaim), |(open, claim)| (Some(open), claim));
         let first = restore.as_ref().map_or(CheckpointId::new(1), |open| open.manifest().checkpoint_id.next());
         let settings = blueprint.graph.settings.checkpointing.clone();
         let now = blueprint.clock.monotonic();
         let (finalized, results) = mpsc::unbounded_channel();
+        let mut coordinator = Coordinator::new(settings, blueprint.plan.tasks(), first, false, now, seed);
+        let mut claimed = None;
+        if let Some(open) = &restore {
+            let id = open.manifest().checkpoint_id;
+            coordinator.restored(id, claim);
+            claimed = open.directory().filter(|_| claim == ClaimMode::Claim).map(|dir| (id, dir.to_owned()));
+        }
         Self {
-            coordinator: Coordinator::new(settings, blueprint.plan.tasks(), first, false, now, seed),
+            coordinator,
             blueprint: blueprint.clone(),
             handle,
             actions: VecDeque::new(),
@@ -79,6 +100,8 @@ impl Checkpointing {
             completed: BTreeMap::new(),
             replies: BTreeMap::new(),
             initial: restore.map(Arc::new),
+            claimed,
+            leaving: BTreeMap::new(),
             finalized,
             results,
             random: StdRng::seed_from_u64(seed),
@@ -117,12 +140,12 @@ impl Checkpointing {
         if again {
             self.handle(Event::JobRestarting);
             self.settle();
+            self.pending.clear();
         }
-        self.pending.clear();
     }
 
     /// The job has ended: what is pending fails. The checkpoints that retention does not keep leave the view and are returned.
-    pub(crate) fn end(&mut self, status: JobStatus) -> Leftovers {
+    pub(crate) async fn end(&mut self, status: JobStatus) -> Leftovers {
         let ending = match status {
             JobStatus::Finished => Ending::Finished,
             JobStatus::Canceled => Ending::Canceled,
@@ -130,7 +153,7 @@ impl Checkpointing {
         };
         self.handle(Event::JobEnding { ending });
         self.settle();
-        // Work that was handed to blocking threads is waited for: a checkpoint that completes now is the person's to restore from.
+        self.settled().await;
         let retention = self.blueprint.graph.settings.checkpointing.retention;
         let checkpoints: Vec<PathBuf> = self
             .completed
@@ -138,6 +161,11 @@ impl Checkpointing {
             .filter(|c| is_discarded(retention, ending, c.manifest().kind))
             .filter_map(|c| c.directory().map(Into::into))
             .collect();
+        // Deleting begins anew what was not done in time; what is gone is no error.
+        let checkpoints: Vec<PathBuf> = checkpoints.into_iter().chain(std::mem::take(&mut self.leaving).into_values()).collect();
+        // As in Flink a claimed savepoint is a checkpoint of the job now; other than there, a job that fails never deletes its way back.
+        let goes = ending != Ending::Failed && is_discarded(retention, ending, SnapshotKind::Checkpoint);
+        let claimed = self.claimed.take().filter(|_| goes).map(|(_, directory)| directory);
         let keeps_some =
             self.completed.values().any(|c| !is_discarded(retention, ending, c.manifest().kind) && !c.manifest().kind.is_savepoint());
         let job_directory = match &self.blueprint.graph.settings.checkpointing.storage {
@@ -146,9 +174,25 @@ impl Checkpointing {
         };
         self.handle.update(|view| {
             view.checkpoints.latest_completed.take_if(|c| c.path.as_ref().is_some_and(|path| checkpoints.contains(path)));
-            view.checkpoints.discarded.clone_from(&checkpoints);
+            view.checkpoints.discarded = checkpoints.iter().chain(&claimed).cloned().collect();
         });
-        Leftovers { checkpoints, job_directory }
+        Leftovers { checkpoints, claimed, job_directory }
+    }
+
+    /// Waits for writers that have not let go, and for files that are being deleted. A disk that does not answer is not waited for.
+    async fn settled(&mut self) {
+        let patience = tokio::time::sleep(PATIENCE);
+        tokio::pin!(patience);
+        while !self.leaving.is_empty() {
+            tokio::select! {
+                biased;
+                Some(done) = self.results.recv() => {
+                    self.finalized(done);
+                    self.settle();
+                }
+                () = &mut patience => return,
+            }
+        }
     }
 
     /// Time until the coordinator wants to be asked again.
@@ -165,10 +209,10 @@ impl Checkpointing {
                 return;
             }
             JobCommand::Savepoint { request, trigger, reply } => {
-                (trigger, Request::Savepoint { directory: request.directory, cancel: request.cancel }, reply)
+                (trigger, Request::Savepoint { directory: request.directory, cancel: request.cancel, timeout: request.timeout }, reply)
             }
             JobCommand::Stop { request, trigger, reply } => {
-                (trigger, Request::Stop { directory: request.directory, drain: request.drain }, reply)
+                (trigger, Request::Stop { directory: request.directory, drain: request.drain, timeout: request.timeout }, reply)
             }
             JobCommand::Checkpoint { full, trigger, reply } => (trigger, Request::Checkpoint { full }, reply),
         };
@@ -210,7 +254,14 @@ impl Checkpointing {
     /// Work on a blocking thread is done.
     pub(crate) fn finalized(&mut self, done: Finalized) {
         match done {
-            Finalized::Discarded(id) => self.handle(Event::DiscardFinished { checkpoint: id }),
+            Finalized::Discarded(id) => {
+                self.leaving.remove(&id);
+                self.handle(Event::DiscardFinished { checkpoint: id });
+            }
+            Finalized::Released(id) => self.delete_given_up(id),
+            Finalized::Deleted(id) => {
+                self.leaving.remove(&id);
+            }
             Finalized::Completed(id, result) => {
                 let result = result.map(|completed| {
                     let path = completed.directory().map(Into::into);
@@ -233,7 +284,10 @@ impl Checkpointing {
     pub(crate) fn tell(&mut self, attempt: &Attempt) -> Option<Verdict> {
         while let Some(action) = self.actions.pop_front() {
             match action {
-                Action::Trigger { checkpoint, kind, directory } => self.trigger(checkpoint, kind, directory, attempt),
+                Action::Trigger { checkpoint, kind, directory, full } => {
+                    tracing::debug!(%checkpoint, full, "checkpoint triggered");
+                    self.trigger(checkpoint, kind, directory, attempt);
+                }
                 Action::NotifyComplete { checkpoint, commit } => {
                     self.completed_view(checkpoint);
                     if commit {
@@ -273,8 +327,8 @@ impl Checkpointing {
     }
 
     fn trigger(&mut self, id: CheckpointId, kind: CheckpointKind, directory: Option<PathBuf>, attempt: &Attempt) {
-        let target = match self.target(id, kind, directory) {
-            Ok(target) => Arc::new(target),
+        let files = match self.target(id, kind, directory) {
+            Ok(target) => Arc::new(AttemptFiles::new(id, target, self.finalized.clone())),
             Err(message) => return self.handle(Event::TriggerFailed { checkpoint: id, message }),
         };
         let triggered = self.blueprint.clock.now();
@@ -297,9 +351,9 @@ impl Checkpointing {
             );
             view.checkpoints.history.truncate(CHECKPOINT_HISTORY);
         });
-        let pending = Pending { kind, target: target.clone(), written: Vec::new(), latest_ack: None };
+        let pending = Pending { kind, files: Arc::clone(&files), written: Vec::new(), latest_ack: None };
         self.pending.insert(id, pending);
-        attempt.tell_all(&TaskCommand::Trigger(Barrier { id, kind }, target));
+        attempt.tell_all(&TaskCommand::Trigger(Barrier { id, kind }, files));
     }
 
     fn target(&mut self, id: CheckpointId, kind: CheckpointKind, directory: Option<PathBuf>) -> Result<SnapshotTarget, String> {
@@ -311,17 +365,22 @@ impl Checkpointing {
             (false, _, CheckpointStorage::FileSystem(base)) => create_checkpoint_directory(&*storage, base, job, id),
             (false, _, CheckpointStorage::JobManager) => return Ok(SnapshotTarget::Memory),
         };
-        Ok(SnapshotTarget::Directory { storage, dir: dir.map_err(|e| e.to_string())? })
+        let dir = dir.map_err(|e| e.to_string())?;
+        if let (CheckpointKind::StopWithSavepoint { .. }, CheckpointStorage::FileSystem(base)) = (kind, &settings.storage) {
+            note_stop(&*storage, base, job, &dir).map_err(|e| e.to_string())?;
+        }
+        Ok(SnapshotTarget::Directory { storage, dir })
     }
 
     fn finalize(&mut self, id: CheckpointId) {
         let Some(pending) = self.pending.get_mut(&id) else { return };
         let written = std::mem::take(&mut pending.written);
-        let (target, kind) = (pending.target.clone(), pending.kind);
+        let (files, kind) = (Arc::clone(&pending.files), pending.kind);
         let header = self.header(id, kind);
         let done = self.finalized.clone();
         self.run(move || {
-            let result = complete(&target, header, written).map_err(|e| e.to_string());
+            let result = complete(&files.target, header, written).map_err(|e| e.to_string());
+            drop(files);
             // The job loop is gone only if the process is ending; then `_metadata` says what counts.
             let _ = done.send(Finalized::Completed(id, result));
         });
@@ -349,7 +408,9 @@ impl Checkpointing {
             },
             time: self.blueprint.clock.now(),
             max_parallelism: self.blueprint.max_parallelism,
-            options: BTreeMap::from([("pipeline.max-parallelism".to_owned(), self.blueprint.max_parallelism.to_string())]),
+            options: std::iter::once(("pipeline.max-parallelism".to_owned(), self.blueprint.max_parallelism.to_string()))
+                .chain(graph.settings.restore.as_options())
+                .collect(),
             operators: graph.nodes.iter().map(operator).collect(),
         }
     }
@@ -390,22 +451,38 @@ impl Checkpointing {
                 shown.failure = Some(message.to_owned());
             }
         });
-        if let Some(SnapshotTarget::Directory { storage, dir }) = pending.map(|p| (*p.target).clone()) {
-            self.run(move || {
-                // What cannot be removed now lies there without `_metadata`: it never counts as a checkpoint.
-                if let Err(error) = delete_checkpoint(&*storage, &dir) {
-                    tracing::warn!(%error, "the files of a failed checkpoint could not be deleted");
-                }
-            });
+        if let Some(Pending { files, .. }) = pending {
+            files.give_up();
+            if let SnapshotTarget::Directory { dir, .. } = &files.target {
+                self.leaving.insert(id, dir.clone());
+            }
         }
     }
 
+    /// Deletes what is left of a checkpoint that was given up, now that nobody writes to it.
+    fn delete_given_up(&mut self, id: CheckpointId) {
+        let Some(directory) = self.leaving.get(&id).cloned() else { return };
+        let (storage, done) = (self.blueprint.storage.clone(), self.finalized.clone());
+        self.run(move || {
+            // What cannot be removed now lies there without `_metadata`: it never counts as a checkpoint.
+            if let Err(error) = delete_checkpoint(&*storage, &directory) {
+                tracing::warn!(%error, "the files of a failed checkpoint could not be deleted");
+            }
+            let _ = done.send(Finalized::Deleted(id));
+        });
+    }
+
     fn discard(&mut self, id: CheckpointId) {
+        let claimed = self.claimed.take_if(|(claimed, _)| *claimed == id).map(|(_, directory)| directory);
         let directory: Option<PathBuf> = self.completed.remove(&id).and_then(|c| c.directory().map(Into::into));
+        self.leaving.extend(directory.clone().map(|directory| (id, directory)));
         let (storage, done) = (self.blueprint.storage.clone(), self.finalized.clone());
         self.run(move || {
             if let Some(Err(error)) = directory.map(|dir| delete_checkpoint(&*storage, &dir)) {
                 tracing::warn!(checkpoint = %id, %error, "an old checkpoint could not be deleted");
+            }
+            if let Some(Err(error)) = claimed.map(|dir| delete_claimed(&*storage, &dir)) {
+                tracing::warn!(checkpoint = %id, %error, "the checkpoint that the job had claimed could not be deleted");
             }
             let _ = done.send(Finalized::Discarded(id));
         });

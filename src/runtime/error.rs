@@ -1,7 +1,7 @@
 //! How a task, and how a job, ends.
 
 use super::handle::JobStatus;
-use crate::checkpoint::delete_checkpoint;
+use crate::checkpoint::{delete_checkpoint, delete_claimed};
 use crate::connector::ConnectorError;
 use crate::error::RetryHint;
 use crate::operator::OperatorError;
@@ -88,6 +88,8 @@ pub struct JobOutcome {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Leftovers {
     pub(crate) checkpoints: Vec<PathBuf>,
+    /// What the job was started from and has claimed.
+    pub(crate) claimed: Option<PathBuf>,
     /// The directory of all checkpoints of the job, if none is kept.
     pub(crate) job_directory: Option<PathBuf>,
 }
@@ -99,6 +101,11 @@ impl Leftovers {
             if let Err(error) = delete_checkpoint(storage, directory) {
                 tracing::warn!(%error, "a checkpoint could not be deleted");
             }
+        }
+        if let Some(directory) = &self.claimed
+            && let Err(error) = delete_claimed(storage, directory)
+        {
+            tracing::warn!(%error, "the checkpoint that the job had claimed could not be deleted");
         }
         if let Some(directory) = &self.job_directory
             && let Err(error) = storage.remove_dir_all(directory)

@@ -3,6 +3,7 @@
 use crate::types::{CheckpointId, JobId, TriggerId, WallTime};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 
 /// Flink's `JobStatus`.
@@ -58,6 +59,8 @@ pub struct SavepointRequest {
     pub directory: Option<PathBuf>,
     /// Cancel the job when the savepoint is complete (`cancel -s`).
     pub cancel: bool,
+    /// How long it may take; `execution.checkpointing.timeout` without.
+    pub timeout: Option<Duration>,
 }
 
 /// `flink stop`.
@@ -67,6 +70,8 @@ pub struct StopRequest {
     pub directory: Option<PathBuf>,
     /// Emit the maximum watermark before the savepoint.
     pub drain: bool,
+    /// How long the savepoint may take; `execution.checkpointing.timeout` without.
+    pub timeout: Option<Duration>,
 }
 
 /// A checkpoint or savepoint that a person asked for and that is complete.

@@ -11,6 +11,7 @@ use super::task::{Blocking, TaskEvent};
 use super::view;
 use crate::checkpoint::OpenCheckpoint;
 use crate::checkpoint::coordinator::Event;
+use crate::checkpoint::settings::ClaimMode;
 use crate::error::RetryHint;
 use crate::job::graph::JobGraph;
 use crate::storage::Storage;
@@ -35,6 +36,8 @@ pub struct StartOptions {
     pub blocking: Blocking,
     /// What state begins from: opened, its files verified, and planned against this job.
     pub restore: Option<OpenCheckpoint>,
+    /// Who owns that from now on.
+    pub claim: ClaimMode,
     /// For everything random: when the first checkpoint is due, jitter of restarts, names of savepoints.
     pub seed: u64,
 }
@@ -70,8 +73,8 @@ impl Job {
     pub fn new(graph: JobGraph, options: StartOptions) -> Result<Self, StartError> {
         let plan = ExecutionPlan::new(&graph);
         let settings = &graph.settings;
-        let saved = options.restore.as_ref().map(|open| open.manifest().max_parallelism);
-        let max_parallelism = settings.max_parallelism.or(saved).unwrap_or_else(|| MaxParallelism::default_for(settings.parallelism));
+        let saved = options.restore.as_ref().map(OpenCheckpoint::max_parallelism);
+        let max_parallelism = saved.or(settings.max_parallelism).unwrap_or_else(|| MaxParallelism::default_for(settings.parallelism));
         let widest = graph.nodes.iter().map(|n| n.parallelism.get()).max().unwrap_or(1);
         if widest > max_parallelism.get() {
             let message = format!("parallelism {widest} is higher than the max parallelism {max_parallelism}");
@@ -91,7 +94,8 @@ impl Job {
             data: options.data,
             blocking: options.blocking,
         };
-        let checkpointing = Checkpointing::new(&blueprint, handle.clone(), options.restore, options.seed);
+        let restore = options.restore.map(|open| (open, options.claim));
+        let checkpointing = Checkpointing::new(&blueprint, handle.clone(), restore, options.seed);
         Ok(Self { handle, commands, blueprint, checkpointing, restart, started: now })
     }
 
@@ -118,7 +122,7 @@ impl Job {
                 }
             }
         };
-        let leftovers = self.checkpointing.end(status);
+        let leftovers = self.checkpointing.end(status).await;
         self.set_status(status);
         let runtime = self.blueprint.clock.monotonic().saturating_sub(self.started);
         JobOutcome { status, runtime, failure, leftovers }

@@ -5,6 +5,7 @@
 //! operators; it obeys the job loop, aligns barriers, takes snapshots and sends what comes out to the next tasks.
 
 mod align;
+mod attempt_files;
 mod chain;
 mod checkpointing;
 mod committables;

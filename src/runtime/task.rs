@@ -2,10 +2,11 @@
 //! barriers and obey the job loop. The only asynchronous code around operators.
 
 use super::align::Progress;
+use super::attempt_files::AttemptFiles;
 use super::chain::Chain;
 use super::error::TaskError;
 use super::gate::{GateEvent, InputGate};
-use crate::checkpoint::{SnapshotTarget, SubtaskSnapshot, WrittenSubtask, write_subtask};
+use crate::checkpoint::{SubtaskSnapshot, WrittenSubtask};
 use crate::connector::{SourceEvent, SourceReader};
 use crate::expr::CompiledExpr;
 use crate::types::{Barrier, Batch, CheckpointId, CheckpointKind, Clock, EventTime, WatermarkStatus};
@@ -21,8 +22,8 @@ use tokio::time::{Interval, MissedTickBehavior};
 /// What the job loop tells a task.
 #[derive(Debug, Clone)]
 pub(crate) enum TaskCommand {
-    /// Checkpoint `barrier.id` begins; its files go to `target`. Sources send the barrier, the others wait for it.
-    Trigger(Barrier, Arc<SnapshotTarget>),
+    /// Checkpoint `barrier.id` begins; its files go there. Sources send the barrier, the others wait for it.
+    Trigger(Barrier, Arc<AttemptFiles>),
     /// Checkpoint complete: sinks commit everything up to it.
     Commit(CheckpointId),
     /// Checkpoint given up.
@@ -69,13 +70,15 @@ impl Reporter {
     }
 
     /// The asynchronous part of a snapshot.
-    fn write(&self, id: CheckpointId, target: Arc<SnapshotTarget>, snapshots: Vec<SubtaskSnapshot>) {
+    fn write(&self, id: CheckpointId, files: Arc<AttemptFiles>, snapshots: Vec<SubtaskSnapshot>) {
         let reporter = self.clone();
         let write = move || {
-            let written = snapshots.into_iter().map(|snapshot| write_subtask(&target, snapshot)).collect::<Result<Vec<_>, _>>();
+            let written = files.write(snapshots);
+            // Let go before the report: who hears of it finds no writer.
+            drop(files);
             reporter.report(match written {
                 Ok(written) => TaskEvent::Acknowledged(id, written),
-                Err(e) => TaskEvent::Declined(id, e.to_string()),
+                Err(message) => TaskEvent::Declined(id, message),
             });
         };
         match self.blocking {
@@ -111,7 +114,7 @@ pub(crate) struct Task {
     /// `execution.buffer-timeout`, at most a second: how often rows that wait for company are flushed.
     pub(crate) tick: Duration,
     /// Targets of the checkpoints that were announced and not taken yet.
-    pub(crate) targets: Vec<(Barrier, Arc<SnapshotTarget>)>,
+    pub(crate) targets: Vec<(Barrier, Arc<AttemptFiles>)>,
 }
 
 impl Task {
@@ -310,6 +313,7 @@ impl SourceTask {
             }
             TaskCommand::Commit(id) => self.task.chain.commit(id)?,
             TaskCommand::Abort(id) => {
+                self.task.targets.retain(|(announced, _)| announced.id != id);
                 if *phase == Phase::Suspended(id) {
                     *phase = Phase::Running;
                 }

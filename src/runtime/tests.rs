@@ -1,11 +1,11 @@
 //! Small jobs from a source straight to a sink, on one thread in paused time.
 
 use super::{Blocking, Job, JobCommand, JobHandle, JobOutcome, JobStatus, SavepointRequest, StartOptions, StopRequest};
-use crate::checkpoint::settings::{CheckpointSettings, CheckpointStorage, CheckpointingMode, Retention};
-use crate::checkpoint::{checkpoints_of, open, open_directory};
+use crate::checkpoint::settings::{CheckpointSettings, CheckpointStorage, CheckpointingMode, ClaimMode, Retention};
+use crate::checkpoint::{RestoreRules, checkpoints_of, open, open_directory};
 use crate::connector::{BadRecordPolicy, SinkDeclaration, SourceDeclaration, build_sink, build_source};
 use crate::job::graph::{Edge, Exchange, JobGraph, Node, NodeIndex, NodeKind, SourceNode};
-use crate::job::settings::{JobSettings, RestartSettings, RuntimeMode};
+use crate::job::settings::{JobSettings, RecoverySettings, RestartSettings, RuntimeMode};
 use crate::storage::Storage;
 use crate::testing::storage::MemoryStorage;
 use crate::types::{Column, JobId, OperatorUid, Parallelism, Schema, SystemClock, TriggerId};
@@ -38,6 +38,8 @@ fn settings(interval: Option<Duration>) -> JobSettings {
             savepoint_dir: Some("/sav".into()),
         },
         restart: RestartSettings::None,
+        recovery: RecoverySettings::default(),
+        restore: RestoreRules::default(),
         directory: PathBuf::from("/"),
         options: Vec::new(),
     }
@@ -136,6 +138,7 @@ fn run<F: Future<Output = ()>>(
             data: Handle::current(),
             blocking: Blocking::Inline,
             restore,
+            claim: ClaimMode::NoClaim,
             seed: 7,
         };
         let job = Job::new(graph, options).unwrap();
@@ -185,7 +188,7 @@ fn a_savepoint_leaves_the_job_running_and_a_restore_from_it_goes_on_behind_it() 
     let outcome = run(graph(Some(Duration::from_secs(10)), 2, true), &storage, None, |handle| async move {
         until_all_rows_arrived(&handle, 100).await;
         let (reply, answer) = oneshot::channel();
-        let request = SavepointRequest { directory: Some("/elsewhere".into()), cancel: false };
+        let request = SavepointRequest { directory: Some("/elsewhere".into()), cancel: false, timeout: None };
         handle.commands.send(JobCommand::Savepoint { request, trigger: TriggerId::from_u128(1), reply }).await.unwrap();
         let done = answer.await.unwrap().unwrap();
         assert!(done.path.as_ref().unwrap().starts_with("/elsewhere"));
@@ -210,7 +213,7 @@ fn stop_ends_the_job_with_a_savepoint_and_everything_before_it_visible() {
         let outcome = run(graph(Some(Duration::from_secs(10)), 2, true), &storage, None, |handle| async move {
             until_all_rows_arrived(&handle, 100).await;
             let (reply, answer) = oneshot::channel();
-            let request = StopRequest { directory: None, drain };
+            let request = StopRequest { directory: None, drain, timeout: None };
             handle.commands.send(JobCommand::Stop { request, trigger: TriggerId::from_u128(1), reply }).await.unwrap();
             assert!(answer.await.unwrap().unwrap().path.unwrap().starts_with("/sav"));
         });
@@ -232,9 +235,17 @@ fn a_savepoint_that_fails_leaves_the_job_running() {
             let (reply, answer) = oneshot::channel();
             let directory = Some(PathBuf::from("/file/below"));
             let command = if stop {
-                JobCommand::Stop { request: StopRequest { directory, drain: false }, trigger: TriggerId::from_u128(1), reply }
+                JobCommand::Stop {
+                    request: StopRequest { directory, drain: false, timeout: None },
+                    trigger: TriggerId::from_u128(1),
+                    reply,
+                }
             } else {
-                JobCommand::Savepoint { request: SavepointRequest { directory, cancel: false }, trigger: TriggerId::from_u128(2), reply }
+                JobCommand::Savepoint {
+                    request: SavepointRequest { directory, cancel: false, timeout: None },
+                    trigger: TriggerId::from_u128(2),
+                    reply,
+                }
             };
             handle.commands.send(command).await.unwrap();
             let error = answer.await.unwrap().unwrap_err();

@@ -14,8 +14,9 @@ mod keyed;
 mod ttl;
 mod words;
 
+pub use adapt::rekey;
 pub use backend::{GroupsHandle, KeyedSnapshot, KeyedState, RestoredState, StateSnapshot};
-pub use compatibility::{Compatibility, compatibility};
+pub use compatibility::{Compatibility, added_accumulators, compatibility, keys_move};
 pub use descriptor::{StateDescriptor, StateKind, TIMERS};
 pub use groups::{
     AccumulatorField, AccumulatorLayout, FieldSlot, GroupLayout, GroupRef, GroupTable, Multiset, MultisetKey, MultisetOrder, Storage,

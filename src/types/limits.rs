@@ -52,6 +52,9 @@ pub const ANSWER_BODY: ByteSize = ByteSize(64 << 20);
 /// Bytes of a job's record on disk.
 pub const JOB_RECORD: ByteSize = ByteSize(1 << 20);
 
+/// Jobs that have ended and are still listed by `flink list -a`: more than anybody looks through, few enough to be read in a moment.
+pub const ENDED_JOBS: usize = 200;
+
 /// Bytes of a `job.toml`.
 pub const JOB_FILE: ByteSize = ByteSize(16 << 20);
 

@@ -7,6 +7,7 @@ mod ids;
 mod keys;
 pub mod limits;
 mod logical;
+mod nearest;
 mod options;
 mod schema;
 mod time;
@@ -22,6 +23,7 @@ pub use element::{Barrier, CheckpointKind, StreamElement, Watermark, WatermarkSt
 pub use ids::{CheckpointId, IdError, JobId, OperatorUid, TriggerId};
 pub use keys::{KeyGroup, KeyGroupRange, MaxParallelism, Parallelism, hash_keys, key_group_of, subtask_of};
 pub use logical::{LogicalType, TypeKind};
+pub use nearest::nearest;
 pub use options::{OptionError, OptionKind, OptionSpec, Options};
 pub use schema::{ChangelogMode, Column, Schema};
 pub use time::{Clock, EventTime, ManualClock, SystemClock, WallTime};

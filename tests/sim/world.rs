@@ -1,5 +1,6 @@
 //! The world of a simulated job: its files, its clock, its accidents.
 
+use flink::checkpoint::settings::ClaimMode;
 use flink::checkpoint::{latest, open_directory};
 use flink::job::{LoadContext, load};
 use flink::runtime::{Blocking, Job, JobCommand, JobOutcome, JobStatus, StartOptions};
@@ -121,6 +122,7 @@ impl Scenario {
                 data: Handle::current(),
                 blocking: Blocking::Inline,
                 restore,
+                claim: ClaimMode::NoClaim,
                 seed: random.random(),
             };
             let job = Job::new(graph, options).unwrap();

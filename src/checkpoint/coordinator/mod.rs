@@ -15,7 +15,7 @@ pub use pending::PendingView;
 pub use reason::FailureReason;
 
 use super::retention::Ending;
-use super::settings::CheckpointSettings;
+use super::settings::{CheckpointSettings, ClaimMode};
 use crate::types::{ByteSize, CheckpointId, CheckpointKind, JobId, TriggerId};
 use pending::Pending;
 use queue::{Origin, RequestQueue};
@@ -39,6 +39,8 @@ pub enum Request {
         directory: Option<PathBuf>,
         /// Cancel the job when it is complete.
         cancel: bool,
+        /// How long it may take; as long as a checkpoint without.
+        timeout: Option<Duration>,
     },
     /// `flink stop`
     Stop {
@@ -46,6 +48,8 @@ pub enum Request {
         directory: Option<PathBuf>,
         /// Emit the maximum watermark first.
         drain: bool,
+        /// How long its savepoint may take; as long as a checkpoint without.
+        timeout: Option<Duration>,
     },
 }
 
@@ -132,6 +136,8 @@ pub enum Action {
         kind: CheckpointKind,
         /// For savepoints: in which directory theirs is to be made.
         directory: Option<PathBuf>,
+        /// It must not refer to files of earlier ones.
+        full: bool,
     },
     /// All tasks have acknowledged: write `_metadata`; answer with [`Event::Finalized`].
     Finalize {
@@ -154,7 +160,7 @@ pub enum Action {
         /// Why exactly: what the history shows.
         message: String,
     },
-    /// Remove a complete checkpoint that later ones have replaced; answer with [`Event::DiscardFinished`].
+    /// Remove a complete checkpoint (or the one that was claimed) that later ones have replaced; answer with [`Event::DiscardFinished`].
     Discard {
         /// Which one.
         checkpoint: CheckpointId,
@@ -260,6 +266,8 @@ pub struct Coordinator {
     ended: BTreeSet<usize>,
     finished: BTreeSet<usize>,
     stop: Option<Stop>,
+    /// What the job was started from is somebody else's, and no checkpoint of its own is complete: each one is a full one.
+    borrowed: bool,
 }
 
 impl Coordinator {
@@ -283,6 +291,16 @@ impl Coordinator {
             ended: BTreeSet::new(),
             finished: BTreeSet::new(),
             stop: None,
+            borrowed: false,
+        }
+    }
+
+    /// The job starts from checkpoint `from`. Claimed, it counts as the oldest of those that are retained; else the first checkpoint
+    /// must not refer to its files.
+    pub fn restored(&mut self, from: CheckpointId, claim: ClaimMode) {
+        match claim {
+            ClaimMode::Claim => self.retained.insert(0, from),
+            ClaimMode::NoClaim => self.borrowed = true,
         }
     }
 
@@ -370,7 +388,7 @@ impl Coordinator {
         }
         let (directory, suspends) = match &request {
             Request::Checkpoint { .. } => (None, false),
-            Request::Savepoint { directory, cancel } => (Some(directory), *cancel),
+            Request::Savepoint { directory, cancel, .. } => (Some(directory), *cancel),
             Request::Stop { directory, .. } => (Some(directory), true),
         };
         let directory = match directory.map(|d| d.clone().or_else(|| self.settings.savepoint_dir.clone())) {
@@ -427,6 +445,7 @@ impl Coordinator {
         let Some(pending) = self.pending.remove(&checkpoint) else { return };
         self.failures.succeeded(checkpoint);
         self.schedule.completed(now);
+        self.borrowed &= pending.kind.is_savepoint();
         let commit = pending.kind != CheckpointKind::Savepoint;
         if commit {
             self.abort_subsumed(checkpoint, out);
@@ -650,9 +669,16 @@ impl Coordinator {
             }
             Origin::Requested { .. } | Origin::Periodic | Origin::Final => (CheckpointKind::Checkpoint, None),
         };
-        let deadline = now.saturating_add(self.settings.timeout);
+        let full = self.borrowed
+            || kind.is_savepoint()
+            || matches!(&origin, Origin::Requested { request: Request::Checkpoint { full: true }, .. });
+        let own_timeout = match &origin {
+            Origin::Requested { request: Request::Savepoint { timeout, .. } | Request::Stop { timeout, .. }, .. } => *timeout,
+            Origin::Requested { .. } | Origin::Periodic | Origin::Final => None,
+        };
+        let deadline = now.saturating_add(own_timeout.unwrap_or(self.settings.timeout));
         self.pending.insert(checkpoint, Pending::new(kind, origin, self.tasks, deadline, self.all_ended()));
-        out.push(Action::Trigger { checkpoint, kind, directory });
+        out.push(Action::Trigger { checkpoint, kind, directory, full });
     }
 }
 

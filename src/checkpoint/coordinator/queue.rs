@@ -78,7 +78,7 @@ mod tests {
     }
 
     fn savepoint(n: u128) -> Origin {
-        let request = Request::Savepoint { directory: None, cancel: false };
+        let request = Request::Savepoint { directory: None, cancel: false, timeout: None };
         Origin::Requested { trigger: TriggerId::from_u128(n), request, directory: None }
     }
 

@@ -44,11 +44,11 @@ fn requested(n: u128, request: Request) -> Event {
 }
 
 fn stop(drain: bool) -> Request {
-    Request::Stop { directory: None, drain }
+    Request::Stop { directory: None, drain, timeout: None }
 }
 
 fn savepoint(cancel: bool) -> Request {
-    Request::Savepoint { directory: None, cancel }
+    Request::Savepoint { directory: None, cancel, timeout: None }
 }
 
 fn failed(n: u128, message: &str) -> Action {
@@ -61,11 +61,11 @@ fn replied(n: u128, checkpoint: u64) -> Action {
 }
 
 fn triggered(n: u64) -> Action {
-    Action::Trigger { checkpoint: id(n), kind: CheckpointKind::Checkpoint, directory: None }
+    Action::Trigger { checkpoint: id(n), kind: CheckpointKind::Checkpoint, directory: None, full: false }
 }
 
 fn triggered_savepoint(n: u64, kind: CheckpointKind) -> Action {
-    Action::Trigger { checkpoint: id(n), kind, directory: Some("/savepoints".into()) }
+    Action::Trigger { checkpoint: id(n), kind, directory: Some("/savepoints".into()), full: true }
 }
 
 fn notified(n: u64, commit: bool) -> Action {
@@ -201,8 +201,8 @@ fn a_savepoint_without_a_directory_is_refused_in_flinks_words() {
         assert!(message.ends_with("for purely taking savepoint.") && !message.contains("  "), "{message}");
         c = coordinator(CheckpointSettings { savepoint_dir: None, ..settings() });
     }
-    let own = Request::Savepoint { directory: Some("/own".into()), cancel: false };
-    let expected = Action::Trigger { checkpoint: id(1), kind: CheckpointKind::Savepoint, directory: Some("/own".into()) };
+    let own = Request::Savepoint { directory: Some("/own".into()), cancel: false, timeout: None };
+    let expected = Action::Trigger { checkpoint: id(1), kind: CheckpointKind::Savepoint, directory: Some("/own".into()), full: true };
     assert_eq!(c.handle(ms(0), requested(1, own))[0], expected);
 }
 
@@ -390,7 +390,7 @@ impl World {
         }
         for action in actions {
             match action {
-                Action::Trigger { checkpoint, kind, directory } => {
+                Action::Trigger { checkpoint, kind, directory, .. } => {
                     prop_assert!(checkpoint.number() > self.last_id, "numbers increase");
                     prop_assert!(!self.finish_seen, "nothing is triggered when tasks end");
                     prop_assert_eq!(directory.is_some(), kind.is_savepoint());
@@ -552,5 +552,60 @@ proptest! {
         prop_assert_eq!(world.answered.len(), world.requested.len(), "every request is answered");
         let late = coordinator.handle(now, requested(u128::MAX, savepoint(false)));
         prop_assert_eq!(late, [failed(u128::MAX, FailureReason::Shutdown.message())]);
+    }
+}
+
+fn is_full(actions: &[Action]) -> Option<bool> {
+    actions.iter().find_map(|action| match action {
+        Action::Trigger { full, .. } => Some(*full),
+        _ => None,
+    })
+}
+
+#[test]
+fn a_claimed_checkpoint_counts_as_the_oldest_and_goes_when_later_ones_have_replaced_it() {
+    let mut c = Coordinator::new(CheckpointSettings { num_retained: 2, ..settings() }, TASKS, id(8), true, Duration::ZERO, 7);
+    c.restored(id(7), ClaimMode::Claim);
+    assert_eq!((c.restart_point(), c.retained()), (Some(id(7)), &[id(7)][..]));
+    assert_eq!(is_full(&c.handle(ms(0), Event::Tick)), Some(false));
+    assert_eq!(complete(&mut c, 5, 8), [notified(8, true)]);
+    c.handle(ms(1000), Event::Tick);
+    assert_eq!(complete(&mut c, 1005, 9), [notified(9, true), Action::Discard { checkpoint: id(7) }]);
+    assert_eq!(c.retained(), [id(8), id(9)]);
+}
+
+#[test]
+fn without_a_claim_every_checkpoint_is_full_until_one_is_complete_and_none_is_ever_deleted() {
+    let mut c = Coordinator::new(CheckpointSettings { tolerable_failed: 5, ..settings() }, TASKS, id(8), true, Duration::ZERO, 7);
+    c.restored(id(7), ClaimMode::NoClaim);
+    assert_eq!(c.restart_point(), None, "the job knows what it was started from");
+    assert_eq!(is_full(&c.handle(ms(0), Event::Tick)), Some(true));
+    c.handle(ms(600), Event::Tick);
+    c.handle(ms(700), requested(1, savepoint(false)));
+    complete(&mut c, 800, 9);
+    assert_eq!(is_full(&c.handle(ms(1000), Event::Tick)), Some(true), "a savepoint is no base for a checkpoint");
+    assert_eq!(complete(&mut c, 1005, 10), [notified(10, true)]);
+    assert_eq!(is_full(&c.handle(ms(2000), Event::Tick)), Some(false));
+}
+
+#[test]
+fn a_checkpoint_that_is_asked_for_as_a_full_one_is_one() {
+    for full in [false, true] {
+        let mut c = coordinator(CheckpointSettings { interval: None, ..settings() });
+        assert_eq!(is_full(&c.handle(ms(0), requested(1, Request::Checkpoint { full }))), Some(full));
+    }
+}
+
+#[test]
+fn a_savepoint_may_be_given_more_or_less_time_than_a_checkpoint() {
+    for (own, expires) in [(None, 600), (Some(ms(50)), 50), (Some(ms(90_000)), 90_000)] {
+        let mut c = coordinator(CheckpointSettings { interval: None, ..settings() });
+        c.handle(ms(0), requested(1, Request::Savepoint { directory: None, cancel: false, timeout: own }));
+        assert_eq!(c.next_wakeup(), Some(ms(expires)), "{own:?}");
+        let actions = c.handle(ms(expires), Event::Tick);
+        assert_eq!(actions, [aborted(1, FailureReason::Expired), failed(1, FailureReason::Expired.message())], "the job runs on");
+        let mut c = coordinator(CheckpointSettings { interval: None, ..settings() });
+        c.handle(ms(0), requested(1, Request::Stop { directory: None, drain: false, timeout: own }));
+        assert_eq!(c.next_wakeup(), Some(ms(expires)), "{own:?}");
     }
 }

@@ -154,6 +154,10 @@ impl OperatorFactory for GroupAggregateFactory {
         let plan = AggregatePlan::new(Arc::clone(&self.spec), Arc::clone(&self.schema));
         plan.map(|plan| vec![Arc::new(plan.descriptor())]).unwrap_or_default()
     }
+
+    fn retracts(&self) -> bool {
+        self.spec.retracts()
+    }
 }
 
 #[cfg(test)]

@@ -50,6 +50,9 @@ pub struct SavepointTrigger {
     /// The request's id, if the caller wants to choose it.
     #[serde(rename = "triggerId", default)]
     pub trigger_id: Option<String>,
+    /// How long the savepoint may take, in milliseconds. Not in Flink's message: a cluster is never sent one.
+    #[serde(rename = "timeout", default, skip_serializing_if = "Option::is_none")]
+    pub timeout_millis: Option<u64>,
 }
 
 /// `POST /jobs/:id/stop`
@@ -67,6 +70,9 @@ pub struct StopTrigger {
     /// The request's id, if the caller wants to choose it.
     #[serde(rename = "triggerId", default)]
     pub trigger_id: Option<String>,
+    /// How long the savepoint may take, in milliseconds. Not in Flink's message: a cluster is never sent one.
+    #[serde(rename = "timeout", default, skip_serializing_if = "Option::is_none")]
+    pub timeout_millis: Option<u64>,
 }
 
 /// Which checkpoint is asked for.
