@@ -3,6 +3,7 @@
 
 pub mod calc;
 mod exchange;
+pub mod process;
 pub mod union;
 
 pub use exchange::Exchange;
@@ -27,6 +28,14 @@ pub enum OperatorError {
         /// What went wrong.
         message: String,
     },
+    /// A function of the user's failed.
+    #[error("{function}: {message}")]
+    Function {
+        /// How the plan calls it.
+        function: String,
+        /// What it said.
+        message: String,
+    },
     /// The state backend failed.
     #[error("{0}")]
     State(#[from] StateError),
@@ -46,6 +55,8 @@ impl OperatorError {
     pub fn retry_hint(&self) -> RetryHint {
         match self {
             Self::State(e) => e.retry_hint(),
+            // As in Flink: what a function ran into may pass.
+            Self::Function { .. } => RetryHint::Backoff,
             Self::Expression { .. } | Self::Invariant(_) => RetryHint::Never,
         }
     }
@@ -116,6 +127,11 @@ pub trait Operator: Send {
 
     /// The operator's watermark rose to `context.watermark`. It is forwarded behind what is emitted here.
     fn on_watermark(&mut self, _context: &mut OperatorContext<'_>, _out: &mut Output) -> Result<(), OperatorError> {
+        Ok(())
+    }
+
+    /// The moment has come, or has passed, that [`KeyedState::next_processing_time`] named.
+    fn on_processing_time(&mut self, _context: &mut OperatorContext<'_>, _out: &mut Output) -> Result<(), OperatorError> {
         Ok(())
     }
 

@@ -161,6 +161,34 @@ impl Chain {
         Ok(())
     }
 
+    /// When the earliest processing-time timer of any node is to fire.
+    pub(crate) fn next_processing_time(&self) -> Option<WallTime> {
+        self.nodes.iter().filter_map(|node| node.state.next_processing_time()).min()
+    }
+
+    /// Fires the processing-time timers that are due.
+    pub(crate) fn on_processing_time(&mut self) -> Result<(), TaskError> {
+        let now = self.clock.now();
+        for at in 0..self.nodes.len() {
+            if self.nodes[at].state.next_processing_time().is_some_and(|next| next <= now) {
+                let out = self.nodes[at].operate(now, |operator, context, out| operator.on_processing_time(context, out))?;
+                self.forward(at, out)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until the earliest processing-time timer is due; for ever without one, or while `paused`.
+    pub(crate) fn processing_time(&self, paused: bool) -> impl Future<Output = ()> + Send + use<> {
+        let wait = self.next_processing_time().filter(|_| !paused).map(|next| next.since(self.clock.now()));
+        async move {
+            match wait {
+                Some(wait) => tokio::time::sleep(wait).await,
+                None => std::future::pending().await,
+            }
+        }
+    }
+
     /// The head turned idle or active.
     pub(crate) fn status(&mut self, status: WatermarkStatus) {
         self.broadcast(&StreamElement::WatermarkStatus(status));

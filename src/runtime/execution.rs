@@ -352,7 +352,7 @@ impl Builder<'_> {
                 });
                 AnyTask::Source(Box::new(SourceTask { task, name: head.name.clone(), reader, watermarks, idle: false }))
             }
-            _ => AnyTask::Operator(Box::new(OperatorTask { task, gate: InputGate::new(receivers, exactly_once) })),
+            _ => AnyTask::Operator(Box::new(OperatorTask { task, suspended: None, gate: InputGate::new(receivers, exactly_once) })),
         }
     }
 }

@@ -244,6 +244,7 @@ impl SourceTask {
                     }
                 }
                 _ = ticker.tick() => self.task_tick()?,
+                () = self.task.chain.processing_time(phase != Phase::Running) => self.task.chain.on_processing_time()?,
                 event = poll_fn(|cx| self.reader.poll_next(cx)), if phase == Phase::Running => {
                     let event = event.map_err(|source| TaskError::Connector { operator: self.name.clone(), source })?;
                     self.take(event, &mut phase)?;
@@ -333,6 +334,8 @@ impl SourceTask {
 pub(crate) struct OperatorTask {
     pub(crate) task: Task,
     pub(crate) gate: InputGate,
+    /// The savepoint of a stop that was taken and is not complete yet.
+    pub(crate) suspended: Option<CheckpointId>,
 }
 
 impl OperatorTask {
@@ -351,6 +354,8 @@ impl OperatorTask {
                     }
                 }
                 _ = ticker.tick() => self.task.chain.on_idle()?,
+                // Behind the end, or the barrier of a stop, timers stay in the savepoint.
+                () = self.task.chain.processing_time(ended || self.suspended.is_some()) => self.task.chain.on_processing_time()?,
                 event = poll_fn(|cx| self.gate.poll_next(cx)) => {
                     if self.take(event, &mut ended)? == Next::Exit {
                         return Ok(());
@@ -375,6 +380,9 @@ impl OperatorTask {
                     }
                 }
                 self.task.snapshot(barrier, None, *ended)?;
+                if matches!(barrier.kind, CheckpointKind::StopWithSavepoint { .. }) {
+                    self.suspended = Some(barrier.id);
+                }
             }
             GateEvent::End => {
                 *ended = true;
@@ -394,6 +402,7 @@ impl OperatorTask {
             TaskCommand::Commit(id) => self.task.chain.commit(id)?,
             TaskCommand::Abort(id) => {
                 self.task.targets.retain(|(announced, _)| announced.id != id);
+                self.suspended = self.suspended.filter(|suspended| *suspended != id);
                 self.gate.abort(id);
             }
             TaskCommand::Finish { commit } => return self.task.finish(commit),

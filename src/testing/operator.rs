@@ -85,6 +85,15 @@ impl OperatorHarness {
         self.call(|operator, context, out| operator.on_watermark(context, out))
     }
 
+    /// Moves the clock to `now` and fires the processing-time timers that are due.
+    pub fn processing_time(&mut self, now: WallTime) -> Result<Vec<(OutputPort, Batch)>, OperatorError> {
+        self.now = now;
+        if self.state.next_processing_time().is_none_or(|next| next > now) {
+            return Ok(Vec::new());
+        }
+        self.call(|operator, context, out| operator.on_processing_time(context, out))
+    }
+
     /// Makes it emit what it holds back.
     pub fn flush(&mut self) -> Result<Vec<(OutputPort, Batch)>, OperatorError> {
         self.call(|operator, context, out| operator.flush(context, out))

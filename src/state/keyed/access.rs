@@ -260,4 +260,13 @@ impl KeyedState {
         let (timers, _) = state!(self, timers, Timers, "timers");
         Ok(timers.next(domain))
     }
+
+    /// The first moment at which a processing-time timer is to fire: as in Flink, when the millisecond that it was set for is over.
+    pub fn next_processing_time(&self) -> Option<WallTime> {
+        let next = |state: &RegisteredState| match state {
+            RegisteredState::Timers(timers) => timers.next(TimeDomain::ProcessingTime),
+            _ => None,
+        };
+        self.states.iter().filter_map(next).min().map(|timestamp| WallTime(timestamp.saturating_add(1)))
+    }
 }
