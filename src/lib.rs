@@ -35,3 +35,21 @@ pub mod state;
 pub mod storage;
 pub mod testing;
 pub mod types;
+
+use std::process::ExitCode;
+
+/// What functions in Rust are written with. A program of your own is `flink` plus your functions: [`main`](crate::main) with
+/// [`functions::Functions`].
+pub mod functions {
+    pub use crate::operator::process::{
+        AggregateFunction, AggregatingState, AggregatingStateDescriptor, Collector, Context, FunctionError, FunctionResult, Functions,
+        KeyedProcessFunction, ListState, ListStateDescriptor, MapState, MapStateDescriptor, OutputTag, ProcessFunction, ReducingState,
+        ReducingStateDescriptor, RuntimeContext, StateTtlConfig, ValueState, ValueStateDescriptor,
+    };
+    pub use crate::state::{StateTtl, TimeDomain, TtlTime, TtlUpdate, TtlVisibility};
+}
+
+/// The whole program: the command line of `flink`, whose jobs may call `functions` (`function = "<name>"` of a transform).
+pub fn main(functions: functions::Functions) -> ExitCode {
+    cli::main(functions)
+}

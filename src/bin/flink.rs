@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    flink::cli::main()
+    flink::main(flink::functions::Functions::new())
 }

@@ -51,6 +51,7 @@ pub(super) fn load_job(
         cores: Parallelism::new(cores).unwrap_or(Parallelism::ONE),
         checkpoint_dir: registry.places().checkpoints(),
         savepoint_dir: registry.places().savepoints(),
+        functions: &surroundings.functions,
     };
     let loaded = load(&text, &context).map_err(|problems| {
         let count = problems.list().len();

@@ -24,6 +24,7 @@ mod target;
 mod tests;
 
 use crate::error::ExitStatus;
+use crate::operator::process::Functions;
 use args::Args;
 use clap::Parser;
 use command::{Command, Style, Task};
@@ -32,9 +33,9 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 use surroundings::Surroundings;
 
-/// Runs the process's command line.
-pub fn main() -> ExitCode {
-    let surroundings = Surroundings::of_process();
+/// Runs the process's command line. `functions`: what jobs may call by name.
+pub fn main(functions: Functions) -> ExitCode {
+    let surroundings = Surroundings::of_process(functions);
     let status = run(&surroundings, &mut io::stdout(), &mut io::stderr());
     ExitCode::from(status as u8)
 }

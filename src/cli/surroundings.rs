@@ -2,6 +2,7 @@
 
 use super::output::CliError;
 use crate::error::ExitStatus;
+use crate::operator::process::Functions;
 use crate::rest::registry::{Places, Registry};
 use crate::storage::LocalStorage;
 use std::collections::BTreeMap;
@@ -21,17 +22,20 @@ pub struct Surroundings {
     pub program: Option<PathBuf>,
     /// The command line as it was written, without the program's name.
     pub words: Vec<std::ffi::OsString>,
+    /// What `function = "…"` in a job may call.
+    pub functions: Functions,
 }
 
 impl Surroundings {
-    /// Those of this process.
-    pub fn of_process() -> Self {
+    /// Those of this process, which brings these functions along.
+    pub fn of_process(functions: Functions) -> Self {
         Self {
             variables: std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))).collect(),
             working_dir: std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/")),
             err_is_terminal: std::io::stderr().is_terminal(),
             program: std::env::current_exe().ok(),
             words: std::env::args_os().skip(1).collect(),
+            functions,
         }
     }
 

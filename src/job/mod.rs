@@ -23,6 +23,7 @@ pub mod text;
 pub use explain::{ExplainFormat, explain};
 pub use problem::{Problem, Problems};
 
+use crate::operator::process::Functions;
 use crate::types::Parallelism;
 use configuration::Defaults;
 use graph::JobGraph;
@@ -47,11 +48,13 @@ pub struct LoadContext<'a> {
     pub checkpoint_dir: PathBuf,
     /// Where savepoints go without `execution.checkpointing.savepoint-dir`.
     pub savepoint_dir: PathBuf,
+    /// What `function = "…"` of a transform may call.
+    pub functions: &'a Functions,
 }
 
 impl fmt::Debug for LoadContext<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { file_name, directory, overrides, environment: _, cores, checkpoint_dir, savepoint_dir } = self;
+        let Self { file_name, directory, overrides, environment: _, cores, checkpoint_dir, savepoint_dir, functions } = self;
         f.debug_struct("LoadContext")
             .field("file_name", file_name)
             .field("directory", directory)
@@ -59,6 +62,7 @@ impl fmt::Debug for LoadContext<'_> {
             .field("cores", cores)
             .field("checkpoint_dir", checkpoint_dir)
             .field("savepoint_dir", savepoint_dir)
+            .field("functions", functions)
             .finish_non_exhaustive()
     }
 }

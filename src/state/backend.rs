@@ -108,6 +108,11 @@ impl KeyedState {
         self.max_parallelism
     }
 
+    /// The states that were registered.
+    pub fn descriptors(&self) -> Vec<StateDescriptor> {
+        self.states.iter().map(|state| StateDescriptor::clone(state.descriptor())).collect()
+    }
+
     /// Takes what was restored for the state called `name`.
     pub fn take_restored(&mut self, name: &str) -> Option<RestoredState> {
         let at = self.restored.iter().position(|r| r.descriptor.name == name)?;

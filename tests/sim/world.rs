@@ -165,6 +165,7 @@ impl Scenario {
             cores: Parallelism::new(parallelism).unwrap(),
             checkpoint_dir: PathBuf::from("/chk"),
             savepoint_dir: PathBuf::from("/sav"),
+            functions: &flink::functions::Functions::new(),
         };
         match load(&self.toml, &context) {
             Ok(loaded) => loaded.graph,

@@ -19,6 +19,7 @@ fn load_with(file: &str, overrides: &[&str]) -> Result<Loaded, String> {
         cores: Parallelism::new(2).unwrap(),
         checkpoint_dir: "/state/checkpoints".into(),
         savepoint_dir: "/state/savepoints".into(),
+        functions: &crate::operator::process::Functions::new(),
     };
     load(file, &context).map_err(|problems| problems.to_string())
 }

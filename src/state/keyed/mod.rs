@@ -39,6 +39,13 @@ pub type KeyRef = GroupRef;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct StateHandle(pub(super) usize);
 
+impl Default for StateHandle {
+    /// The handle of no state: using it is an error.
+    fn default() -> Self {
+        Self(usize::MAX)
+    }
+}
+
 /// The timers of a [`super::KeyedState`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct TimersHandle(pub(super) usize);

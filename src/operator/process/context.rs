@@ -1,0 +1,235 @@
+//! What a function is given: at its start to make its states, and with each row and timer.
+
+use super::descriptor::{
+    AggregatingStateDescriptor, Base, ListStateDescriptor, MapStateDescriptor, ReducingStateDescriptor, ValueStateDescriptor,
+};
+use super::error::{FunctionError, FunctionResult};
+use super::handle::{AggregatingState, ListState, MapState, ReducingState, ValueState};
+use super::values::{ColumnMap, from_datum, write_row};
+use crate::operator::SubtaskPlace;
+use crate::state::{Fold, KeyRef, KeyedState, StateDescriptor, StateHandle, TimeDomain, TimersHandle};
+use crate::types::{Datum, EventTime, RowBuilder, Schema, WallTime};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::fmt;
+use std::marker::PhantomData;
+
+/// What a function may use in `open`.
+pub struct RuntimeContext<'a> {
+    pub(super) state: &'a mut KeyedState,
+    pub(super) key: Option<Schema>,
+    pub(super) place: SubtaskPlace,
+}
+
+impl fmt::Debug for RuntimeContext<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RuntimeContext").field("place", &self.place).finish_non_exhaustive()
+    }
+}
+
+impl RuntimeContext<'_> {
+    /// The number of this subtask, from 0 on.
+    pub const fn index_of_this_subtask(&self) -> usize {
+        self.place.index
+    }
+
+    /// The value state of this descriptor. Errors if the name is taken, if the input has no key, or if what was restored does not
+    /// fit.
+    pub fn value_state<T: Serialize + DeserializeOwned>(&mut self, descriptor: &ValueStateDescriptor<T>) -> FunctionResult<ValueState<T>> {
+        let value = descriptor.base.type_of::<T>()?;
+        self.register(&descriptor.base, Fold::None, |name, key| StateDescriptor::value(name, key, value)).map(ValueState::new)
+    }
+
+    /// The list state of this descriptor. Errors as [`Self::value_state`].
+    pub fn list_state<T: Serialize + DeserializeOwned>(&mut self, descriptor: &ListStateDescriptor<T>) -> FunctionResult<ListState<T>> {
+        let element = descriptor.base.type_of::<T>()?;
+        self.register(&descriptor.base, Fold::None, |name, key| StateDescriptor::list(name, key, element)).map(ListState::new)
+    }
+
+    /// The map state of this descriptor; a type that was given is that of the values. Errors as [`Self::value_state`].
+    pub fn map_state<K: Serialize + DeserializeOwned, V: Serialize + DeserializeOwned>(
+        &mut self,
+        descriptor: &MapStateDescriptor<K, V>,
+    ) -> FunctionResult<MapState<K, V>> {
+        let map_key = super::values::logical_type_of::<K>()?;
+        let value = descriptor.base.type_of::<V>()?;
+        self.register(&descriptor.base, Fold::None, |name, key| StateDescriptor::map(name, key, map_key, value)).map(MapState::new)
+    }
+
+    /// The reducing state of this descriptor. Errors as [`Self::value_state`].
+    pub fn reducing_state<T: Serialize + DeserializeOwned>(
+        &mut self,
+        descriptor: &ReducingStateDescriptor<T>,
+    ) -> FunctionResult<ReducingState<T>> {
+        let value = descriptor.base.type_of::<T>()?;
+        let fold = descriptor.fold.clone();
+        self.register(&descriptor.base, fold, |name, key| StateDescriptor::reducing(name, key, value)).map(ReducingState::new)
+    }
+
+    /// The aggregating state of this descriptor. Errors as [`Self::value_state`].
+    pub fn aggregating_state<In: Serialize, Acc: DeserializeOwned, Out: DeserializeOwned>(
+        &mut self,
+        descriptor: &AggregatingStateDescriptor<In, Acc, Out>,
+    ) -> FunctionResult<AggregatingState<In, Out>> {
+        let accumulator = descriptor.base.type_of::<Acc>()?;
+        let fold = descriptor.fold.clone();
+        let state = self.register(&descriptor.base, fold, |name, key| StateDescriptor::aggregating(name, key, accumulator));
+        state.map(AggregatingState::new)
+    }
+
+    fn register(
+        &mut self,
+        base: &Base,
+        fold: Fold,
+        descriptor: impl FnOnce(&str, &Schema) -> StateDescriptor,
+    ) -> FunctionResult<StateHandle> {
+        let Some(key) = &self.key else {
+            return Err(FunctionError::new(format!("state {}: the input has no key; give the transform a `key-by`", base.name)));
+        };
+        Ok(self.state.register(descriptor(&base.name, key).with_ttl(base.ttl), fold)?)
+    }
+}
+
+/// What a function may use with a row or a timer.
+pub struct Context<'a> {
+    pub(super) state: &'a mut KeyedState,
+    pub(super) timers: Option<TimersHandle>,
+    pub(super) key: Option<KeyRef>,
+    pub(super) timestamp: Option<i64>,
+    pub(super) domain: Option<TimeDomain>,
+    pub(super) now: WallTime,
+    pub(super) watermark: EventTime,
+    pub(super) side: &'a mut [RowBuilder],
+    pub(super) names: &'a [String],
+}
+
+impl fmt::Debug for Context<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Context").field("timestamp", &self.timestamp).finish_non_exhaustive()
+    }
+}
+
+impl Context<'_> {
+    #[inline]
+    pub(super) fn key(&self) -> FunctionResult<KeyRef> {
+        self.key.ok_or_else(no_key)
+    }
+
+    /// The event time of the row, or the timestamp of the timer, in milliseconds since 1970; none if the input has no rowtime.
+    pub const fn timestamp(&self) -> Option<i64> {
+        self.timestamp
+    }
+
+    /// What the timer that fires waited for; none with a row.
+    pub const fn time_domain(&self) -> Option<TimeDomain> {
+        self.domain
+    }
+
+    /// The key: of one column its value, of several a tuple of them.
+    pub fn current_key<K: DeserializeOwned>(&mut self) -> FunctionResult<K> {
+        let key = self.key()?;
+        let mut values = self.state.key_of(key)?;
+        let key = match values.len() {
+            1 => values.remove(0),
+            _ => Datum::Row(values.into()),
+        };
+        Ok(from_datum(&key)?)
+    }
+
+    /// Wall-clock time in milliseconds since 1970.
+    pub const fn current_processing_time(&self) -> i64 {
+        self.now.0
+    }
+
+    /// The watermark in milliseconds since 1970; `i64::MIN` before the first one.
+    pub const fn current_watermark(&self) -> i64 {
+        self.watermark.0
+    }
+
+    /// Sets a timer of the key: `on_timer` is called when the watermark reaches `timestamp`. Setting it again changes nothing.
+    pub fn register_event_time_timer(&mut self, timestamp: i64) -> FunctionResult {
+        let (timers, key) = self.timers()?;
+        Ok(self.state.register_timer(timers, TimeDomain::EventTime, key, timestamp)?)
+    }
+
+    /// Sets a timer of the key: `on_timer` is called when the clock has passed `timestamp`. Setting it again changes nothing.
+    pub fn register_processing_time_timer(&mut self, timestamp: i64) -> FunctionResult {
+        let (timers, key) = self.timers()?;
+        Ok(self.state.register_timer(timers, TimeDomain::ProcessingTime, key, timestamp)?)
+    }
+
+    /// Takes a timer of the key back, if it is set.
+    pub fn delete_event_time_timer(&mut self, timestamp: i64) -> FunctionResult {
+        let (timers, key) = self.timers()?;
+        Ok(self.state.delete_timer(timers, TimeDomain::EventTime, key, timestamp)?)
+    }
+
+    /// Takes a timer of the key back, if it is set.
+    pub fn delete_processing_time_timer(&mut self, timestamp: i64) -> FunctionResult {
+        let (timers, key) = self.timers()?;
+        Ok(self.state.delete_timer(timers, TimeDomain::ProcessingTime, key, timestamp)?)
+    }
+
+    fn timers(&self) -> FunctionResult<(TimersHandle, KeyRef)> {
+        let key = self.key()?;
+        self.timers.map(|timers| (timers, key)).ok_or_else(no_key)
+    }
+
+    /// Emits a row to the output of this tag.
+    pub fn output<T: Serialize>(&mut self, tag: &mut OutputTag<T>, value: &T) -> FunctionResult {
+        if tag.port.is_none() {
+            tag.port = self.names.iter().position(|name| *name == tag.name);
+        }
+        match tag.port.and_then(|port| self.side.get_mut(port)) {
+            Some(rows) => Ok(write_row(value, rows, &mut tag.columns)?),
+            None => Err(FunctionError::new(format!("there is no output \"{}\": {}", tag.name, self.names.join(", ")))),
+        }
+    }
+}
+
+#[cold]
+fn no_key() -> FunctionError {
+    FunctionError::new("state and timers need a key: give the transform a `key-by`")
+}
+
+/// Names a side output of a function.
+pub struct OutputTag<T> {
+    name: String,
+    port: Option<usize>,
+    columns: ColumnMap,
+    marker: PhantomData<fn(T)>,
+}
+
+impl<T: Serialize> OutputTag<T> {
+    /// The output called `name`.
+    pub fn new(name: &str) -> Self {
+        Self { name: name.to_owned(), port: None, columns: ColumnMap::default(), marker: PhantomData }
+    }
+}
+
+impl<T> fmt::Debug for OutputTag<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OutputTag").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// Takes the rows that a function emits to its main output.
+pub struct Collector<'a, T> {
+    pub(super) rows: &'a mut RowBuilder,
+    pub(super) columns: &'a mut ColumnMap,
+    pub(super) marker: PhantomData<fn(T)>,
+}
+
+impl<T: Serialize> Collector<'_, T> {
+    /// Emits a row. Errors, naming the column, if it does not fit the columns of the transform's `output`.
+    #[inline]
+    pub fn collect(&mut self, value: &T) -> FunctionResult {
+        Ok(write_row(value, self.rows, self.columns)?)
+    }
+}
+
+impl<T> fmt::Debug for Collector<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Collector").field("rows", &self.rows.len()).finish_non_exhaustive()
+    }
+}
