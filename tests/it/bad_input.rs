@@ -107,6 +107,15 @@ impl Place {
     }
 }
 
+impl Drop for Place {
+    fn drop(&mut self) {
+        // A test that failed half-way must not leave a job behind.
+        for id in String::from_utf8_lossy(&self.run("list -q").stdout).lines() {
+            let _ = self.run(&format!("cancel {id}"));
+        }
+    }
+}
+
 /// The message, after it was checked against the exit code and the words.
 fn refused(name: &str, output: &Output, code: i32, says: &str) -> String {
     let err = String::from_utf8_lossy(&output.stderr).into_owned();
