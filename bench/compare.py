@@ -3,6 +3,8 @@
 
 usage: compare.py [--flink BINARY] [--jobs q0,q1,q2-10k,q2-1m,q2-zipf] [--runs 3] [--rows 5000000] [--no-peer]
 
+A job is `<query>[-<keys>][@<state backend>]`, as in q2-1m@rocksdb; the backend is hashmap if it is left out.
+
 What is compared: rows per CPU second (user + system; for the peer the TaskManager's, for us the whole process with start and end),
 wall seconds, and peak resident memory. Both read the same JSON files, split in two, with parallelism 2, exactly-once checkpoints
 every 10 s, into a blackhole. Files are read once before each run, so that both find them in the page cache.
@@ -45,12 +47,12 @@ def warm(directory):
                 pass
 
 
-def ours(binary, job, directory):
+def ours(binary, job, backend, directory):
     """(wall seconds, CPU seconds, peak MB) of one run of this binary."""
     home = tempfile.mkdtemp(prefix='flink-bench-')
     env = dict(os.environ, BENCH_INPUT=directory, FLINK_STATE_DIR=home, FLINK_RUNTIME_DIR=home + '/run', CI='true')
     start = time.time()
-    process = subprocess.Popen([binary, 'run', '-p', '2', f'{HERE}/jobs/{job}.toml'], env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    process = subprocess.Popen([binary, 'run', '-p', '2', '-D', f'state.backend.type={backend}', f'{HERE}/jobs/{job}.toml'], env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     errors = process.stderr.read().decode()
     _, status, usage = os.wait4(process.pid, 0)
     wall = time.time() - start
@@ -81,16 +83,16 @@ def peak_of(pid):
     return 0.0
 
 
-def peer(job, keys, directory):
+def peer(job, keys, backend, directory):
     """(wall seconds, CPU seconds of the TaskManager, its peak MB) of one run on the real Flink."""
     columns, insert = SINKS[job]
-    conf = {'state.backend.type': 'hashmap', 'execution.checkpointing.interval': '10s', 'execution.checkpointing.mode': 'EXACTLY_ONCE',
+    conf = {'state.backend.type': backend, 'execution.checkpointing.interval': '10s', 'execution.checkpointing.mode': 'EXACTLY_ONCE',
             'parallelism.default': '2', 'execution.checkpointing.checkpoints-after-tasks-finish': 'false'}
     sql = ''.join(f"SET '{k}' = '{v}';\n" for k, v in conf.items())
     sql += f"CREATE TABLE bids ({COLUMNS}) WITH ('connector'='filesystem','path'='file://{directory}','format'='json');\n"
     sql += f"CREATE TABLE snk ({columns}) WITH ('connector'='blackhole');\nINSERT INTO snk {insert};\n"
     os.makedirs(f'{PEER}/sql', exist_ok=True)
-    path = f'{PEER}/sql/{job}-{keys}.sql'
+    path = f'{PEER}/sql/{job}-{keys}-{backend}.sql'
     open(path, 'w').write(sql)
     pid = peer_pid()
     before = cpu_of(pid)
@@ -117,18 +119,20 @@ def main():
     parser.add_argument('--rows', type=int, default=5_000_000)
     parser.add_argument('--no-peer', action='store_true')
     args = parser.parse_args()
-    print(f'{"job":<8} {"side":<6} {"wall s":>7} {"CPU s":>7} {"rows/CPU s":>12} {"peak MB":>8}   runs: CPU s')
+    print(f'{"job":<16} {"side":<6} {"wall s":>7} {"CPU s":>7} {"rows/CPU s":>12} {"peak MB":>8}   runs: CPU s')
     for name in args.jobs.split(','):
-        job, _, keys = name.partition('-')
+        query, _, backend = name.partition('@')
+        job, _, keys = query.partition('-')
+        backend = backend or 'hashmap'
         keys = keys or '10k'
         directory = dataset(keys, args.rows)
         results = {'ours': [], 'flink': []}
         for _ in range(args.runs):
             warm(directory)
-            results['ours'].append(ours(args.flink, job, directory))
+            results['ours'].append(ours(args.flink, job, backend, directory))
             if not args.no_peer:
                 warm(directory)
-                results['flink'].append(peer(job, keys, directory))
+                results['flink'].append(peer(job, keys, backend, directory))
         medians = {}
         for side, runs in results.items():
             if not runs:
@@ -136,10 +140,10 @@ def main():
             wall, cpu, peak = (statistics.median(r[i] for r in runs) for i in range(3))
             medians[side] = (wall, cpu, peak)
             each = ' '.join(f'{r[1]:.2f}' for r in runs)
-            print(f'{name:<8} {side:<6} {wall:>7.2f} {cpu:>7.2f} {args.rows / cpu / 1e6:>11.2f}M {peak:>8.0f}   {each}', flush=True)
+            print(f'{name:<16} {side:<6} {wall:>7.2f} {cpu:>7.2f} {args.rows / cpu / 1e6:>11.2f}M {peak:>8.0f}   {each}', flush=True)
         if len(medians) == 2:
             o, f = medians['ours'], medians['flink']
-            print(f'{name:<8} ratio  {f[0] / o[0]:>6.1f}x {f[1] / o[1]:>6.1f}x {"":>12} {f[2] / o[2]:>7.1f}x', flush=True)
+            print(f'{name:<16} ratio  {f[0] / o[0]:>6.1f}x {f[1] / o[1]:>6.1f}x {"":>12} {f[2] / o[2]:>7.1f}x', flush=True)
 
 
 main()
