@@ -40,8 +40,35 @@ _flink() {
             flink,savepoint)
                 cmd="flink__subcmd__savepoint"
                 ;;
+            flink,state)
+                cmd="flink__subcmd__state"
+                ;;
             flink,stop)
                 cmd="flink__subcmd__stop"
+                ;;
+            flink__subcmd__state,diff)
+                cmd="flink__subcmd__state__subcmd__diff"
+                ;;
+            flink__subcmd__state,export)
+                cmd="flink__subcmd__state__subcmd__export"
+                ;;
+            flink__subcmd__state,gc)
+                cmd="flink__subcmd__state__subcmd__gc"
+                ;;
+            flink__subcmd__state,import)
+                cmd="flink__subcmd__state__subcmd__import"
+                ;;
+            flink__subcmd__state,ls)
+                cmd="flink__subcmd__state__subcmd__ls"
+                ;;
+            flink__subcmd__state,seal)
+                cmd="flink__subcmd__state__subcmd__seal"
+                ;;
+            flink__subcmd__state,show)
+                cmd="flink__subcmd__state__subcmd__show"
+                ;;
+            flink__subcmd__state,verify)
+                cmd="flink__subcmd__state__subcmd__verify"
                 ;;
             *)
                 ;;
@@ -50,7 +77,7 @@ _flink() {
 
     case "${cmd}" in
         flink)
-            opts="-m -o -q -v -h -V --jobmanager --output --quiet --verbose --no-progress --help --version run savepoint stop cancel list checkpoint info check generate"
+            opts="-m -o -q -v -h -V --jobmanager --output --quiet --verbose --no-progress --help --version run savepoint stop cancel list checkpoint info check state generate"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -65,11 +92,11 @@ _flink() {
                     return 0
                     ;;
                 --output)
-                    COMPREPLY=($(compgen -W "text json dot" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "text json dot csv parquet" -- "${cur}"))
                     return 0
                     ;;
                 -o)
-                    COMPREPLY=($(compgen -W "text json dot" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "text json dot csv parquet" -- "${cur}"))
                     return 0
                     ;;
                 *)
@@ -113,11 +140,11 @@ _flink() {
                     return 0
                     ;;
                 --output)
-                    COMPREPLY=($(compgen -W "text json dot" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "text json dot csv parquet" -- "${cur}"))
                     return 0
                     ;;
                 -o)
-                    COMPREPLY=($(compgen -W "text json dot" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "text json dot csv parquet" -- "${cur}"))
                     return 0
                     ;;
                 *)
@@ -163,11 +190,11 @@ _flink() {
                     return 0
                     ;;
                 --output)
-                    COMPREPLY=($(compgen -W "text json dot" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "text json dot csv parquet" -- "${cur}"))
                     return 0
                     ;;
                 -o)
-                    COMPREPLY=($(compgen -W "text json dot" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "text json dot csv parquet" -- "${cur}"))
                     return 0
                     ;;
                 *)
@@ -193,11 +220,11 @@ _flink() {
                     return 0
                     ;;
                 --output)
-                    COMPREPLY=($(compgen -W "text json dot" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "text json dot csv parquet" -- "${cur}"))
                     return 0
                     ;;
                 -o)
-                    COMPREPLY=($(compgen -W "text json dot" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "text json dot csv parquet" -- "${cur}"))
                     return 0
                     ;;
                 *)
@@ -223,11 +250,11 @@ _flink() {
                     return 0
                     ;;
                 --output)
-                    COMPREPLY=($(compgen -W "text json dot" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "text json dot csv parquet" -- "${cur}"))
                     return 0
                     ;;
                 -o)
-                    COMPREPLY=($(compgen -W "text json dot" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "text json dot csv parquet" -- "${cur}"))
                     return 0
                     ;;
                 *)
@@ -265,11 +292,11 @@ _flink() {
                     return 0
                     ;;
                 --output)
-                    COMPREPLY=($(compgen -W "text json dot" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "text json dot csv parquet" -- "${cur}"))
                     return 0
                     ;;
                 -o)
-                    COMPREPLY=($(compgen -W "text json dot" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "text json dot csv parquet" -- "${cur}"))
                     return 0
                     ;;
                 *)
@@ -295,11 +322,11 @@ _flink() {
                     return 0
                     ;;
                 --output)
-                    COMPREPLY=($(compgen -W "text json dot" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "text json dot csv parquet" -- "${cur}"))
                     return 0
                     ;;
                 -o)
-                    COMPREPLY=($(compgen -W "text json dot" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "text json dot csv parquet" -- "${cur}"))
                     return 0
                     ;;
                 *)
@@ -357,11 +384,11 @@ _flink() {
                     return 0
                     ;;
                 --output)
-                    COMPREPLY=($(compgen -W "text json dot" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "text json dot csv parquet" -- "${cur}"))
                     return 0
                     ;;
                 -o)
-                    COMPREPLY=($(compgen -W "text json dot" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "text json dot csv parquet" -- "${cur}"))
                     return 0
                     ;;
                 *)
@@ -413,11 +440,355 @@ _flink() {
                     return 0
                     ;;
                 --output)
-                    COMPREPLY=($(compgen -W "text json dot" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "text json dot csv parquet" -- "${cur}"))
                     return 0
                     ;;
                 -o)
-                    COMPREPLY=($(compgen -W "text json dot" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "text json dot csv parquet" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        flink__subcmd__state)
+            opts="-m -o -q -v -h --jobmanager --output --quiet --verbose --no-progress --help ls show export diff verify import seal gc"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --jobmanager)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -m)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --output)
+                    COMPREPLY=($(compgen -W "text json dot csv parquet" -- "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -W "text json dot csv parquet" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        flink__subcmd__state__subcmd__diff)
+            opts="-m -o -q -v -h --limit --jobmanager --output --quiet --verbose --no-progress --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --limit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --jobmanager)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -m)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --output)
+                    COMPREPLY=($(compgen -W "text json dot csv parquet" -- "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -W "text json dot csv parquet" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        flink__subcmd__state__subcmd__export)
+            opts="-m -o -q -v -h --format --to --key --where --limit --key-group --jobmanager --output --quiet --verbose --no-progress --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --format)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --to)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --key)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --where)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --limit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --jobmanager)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -m)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --output)
+                    COMPREPLY=($(compgen -W "text json dot csv parquet" -- "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -W "text json dot csv parquet" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        flink__subcmd__state__subcmd__gc)
+            opts="-m -o -q -v -h --yes --older-than --jobmanager --output --quiet --verbose --no-progress --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --older-than)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --jobmanager)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -m)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --output)
+                    COMPREPLY=($(compgen -W "text json dot csv parquet" -- "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -W "text json dot csv parquet" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        flink__subcmd__state__subcmd__import)
+            opts="-p -D -m -o -q -v -h --parallelism --state --to --jobmanager --output --quiet --verbose --no-progress --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --parallelism)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -p)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -D)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --state)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --to)
+                    COMPREPLY=()
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o plusdirs
+                    fi
+                    return 0
+                    ;;
+                --jobmanager)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -m)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --output)
+                    COMPREPLY=($(compgen -W "text json dot csv parquet" -- "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -W "text json dot csv parquet" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        flink__subcmd__state__subcmd__ls)
+            opts="-m -o -q -v -h --jobmanager --output --quiet --verbose --no-progress --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --jobmanager)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -m)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --output)
+                    COMPREPLY=($(compgen -W "text json dot csv parquet" -- "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -W "text json dot csv parquet" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        flink__subcmd__state__subcmd__seal)
+            opts="-m -o -q -v -h --jobmanager --output --quiet --verbose --no-progress --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --jobmanager)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -m)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --output)
+                    COMPREPLY=($(compgen -W "text json dot csv parquet" -- "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -W "text json dot csv parquet" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        flink__subcmd__state__subcmd__show)
+            opts="-m -o -q -v -h --key --where --limit --key-group --jobmanager --output --quiet --verbose --no-progress --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --key)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --where)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --limit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --jobmanager)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -m)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --output)
+                    COMPREPLY=($(compgen -W "text json dot csv parquet" -- "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -W "text json dot csv parquet" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        flink__subcmd__state__subcmd__verify)
+            opts="-m -o -q -v -h --jobmanager --output --quiet --verbose --no-progress --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --jobmanager)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -m)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --output)
+                    COMPREPLY=($(compgen -W "text json dot csv parquet" -- "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -W "text json dot csv parquet" -- "${cur}"))
                     return 0
                     ;;
                 *)
@@ -465,11 +836,11 @@ _flink() {
                     return 0
                     ;;
                 --output)
-                    COMPREPLY=($(compgen -W "text json dot" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "text json dot csv parquet" -- "${cur}"))
                     return 0
                     ;;
                 -o)
-                    COMPREPLY=($(compgen -W "text json dot" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "text json dot csv parquet" -- "${cur}"))
                     return 0
                     ;;
                 *)

@@ -65,14 +65,14 @@ pub fn checkpoints_of(storage: &dyn Storage, base: &Path, job: JobId) -> io::Res
     Ok(found)
 }
 
-fn read(storage: &dyn Storage, path: PathBuf) -> Result<FoundCheckpoint, RestoreError> {
+pub(super) fn read(storage: &dyn Storage, path: PathBuf) -> Result<FoundCheckpoint, RestoreError> {
     let manifest = read_manifest(storage, &path)?;
     let (id, kind, time) = (manifest.checkpoint_id, manifest.kind, manifest.time);
     Ok(FoundCheckpoint { path, id, kind, time, job_name: manifest.job.name, job: manifest.job.id })
 }
 
 /// `savepoint-*`, `chk-*` and `<job id>/chk-*` with a `_metadata`, and what jobs were stopped with, each once.
-fn candidates(storage: &dyn Storage, directories: &[PathBuf]) -> io::Result<Vec<PathBuf>> {
+pub(super) fn candidates(storage: &dyn Storage, directories: &[PathBuf]) -> io::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for directory in directories {
         found.extend(complete_in(storage, directory, "savepoint-")?);

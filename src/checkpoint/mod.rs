@@ -4,12 +4,14 @@
 //! - one subtask's state at one barrier: [`SubtaskSnapshot`] → [`write_subtask`] → [`WrittenSubtask`]
 //! - all of them: [`complete`] → [`CompletedCheckpoint`]; `_metadata` is written last
 //! - back again: [`open`] checks every file → [`OpenCheckpoint`] → [`plan_restore`] → [`OpenCheckpoint::planned`] → rows
+//! - looked into, compared, edited, built by a person: [`inspect`]
 
 mod columns;
 pub mod coordinator;
 mod discovery;
 mod disposal;
 mod error;
+pub mod inspect;
 mod layout;
 mod manifest;
 mod open;

@@ -45,6 +45,13 @@ pub fn open_directory(storage: Arc<dyn Storage>, directory: &Path) -> Result<Ope
     Ok(checkpoint)
 }
 
+/// Opens what a person named without looking at its files: for those who read a part of it, or who want to know what is wrong with it.
+pub(super) fn open_unchecked(storage: Arc<dyn Storage>, text: &str) -> Result<OpenCheckpoint, RestoreError> {
+    let dir = find_directory(&*storage, text)?;
+    let manifest = read_manifest(&*storage, &dir)?;
+    Ok(OpenCheckpoint::new(Arc::new(manifest), Place::Directory { storage, dir }))
+}
+
 /// The directory of the checkpoint that `text` names.
 pub(super) fn find_directory(storage: &dyn Storage, text: &str) -> Result<PathBuf, RestoreError> {
     let path = path_of_text(text)?;
@@ -110,6 +117,14 @@ impl OpenCheckpoint {
         }
     }
 
+    /// Where its files are; `None` in memory.
+    pub(super) fn storage(&self) -> Option<&Arc<dyn Storage>> {
+        match &self.place {
+            Place::Directory { storage, .. } => Some(storage),
+            Place::Memory(_) => None,
+        }
+    }
+
     /// The keyed states of an operator: the rows of `range`, and possibly some of other key groups. Empty for an operator that the
     /// checkpoint does not have.
     pub fn keyed_state(&self, uid: &OperatorUid, range: KeyGroupRange) -> Result<Vec<RestoredState>, RestoreError> {
@@ -156,7 +171,7 @@ impl OpenCheckpoint {
         Ok(batches)
     }
 
-    fn path_of(&self, file: &FileEntry) -> PathBuf {
+    pub(super) fn path_of(&self, file: &FileEntry) -> PathBuf {
         match &self.place {
             // The path was checked when the manifest was read; without a directory the name alone is shown.
             Place::Directory { dir, .. } => below(dir, &file.path).unwrap_or_else(|| PathBuf::from(&file.path)),
@@ -164,7 +179,7 @@ impl OpenCheckpoint {
         }
     }
 
-    fn content(&self, file: &FileEntry) -> Result<Content, RestoreError> {
+    pub(super) fn content(&self, file: &FileEntry) -> Result<Content, RestoreError> {
         let missing = || RestoreError::MissingFile { path: self.path_of(file) };
         match &self.place {
             Place::Memory(files) => files.get(&file.path).cloned().map(Content::Memory).ok_or_else(missing),
@@ -179,7 +194,7 @@ impl OpenCheckpoint {
         }
     }
 
-    fn verify(&self, file: &FileEntry) -> Result<(), RestoreError> {
+    pub(super) fn verify(&self, file: &FileEntry) -> Result<(), RestoreError> {
         let content = self.content(file)?;
         let altered = |message| RestoreError::AlteredFile { path: self.path_of(file), message };
         let length = parquet::file::reader::Length::len(&content);

@@ -9,7 +9,7 @@ use crate::types::{ByteSize, KeyGroupRange};
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{Int32Type, SchemaRef};
 use bytes::Bytes;
-use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 use parquet::arrow::{ArrowSchemaConverter, ArrowWriter};
 use parquet::basic::{Compression, Encoding, Type as PhysicalType};
 use parquet::errors::ParquetError;
@@ -143,6 +143,11 @@ impl<F: FileSink> FileWriter<F> {
         written.map_err(write_error)
     }
 
+    /// Where the bytes go: what was written so far, as far as it is not held back for the sake of a row group.
+    pub(super) fn sink(&mut self) -> &mut F {
+        &mut self.parquet.inner_mut().file
+    }
+
     /// Writes the footer and makes the file durable.
     pub(super) fn finish(self) -> Result<(F, FileSum), WriteError> {
         let mut written = self.parquet.into_inner().map_err(write_error)?;
@@ -248,36 +253,59 @@ impl ChunkReader for Content {
 }
 
 /// All rows of a file, or those of the row groups that hold key groups in `range`. `rows`: how many the file must have.
-///
-/// Parquet's decoder is run behind a guard against panics: what it reads may have been written by anybody.
 pub(super) fn read(content: Content, range: Option<KeyGroupRange>, rows: Option<u64>) -> Result<Vec<RecordBatch>, String> {
-    let reading = AssertUnwindSafe(|| read_unguarded(content, range, rows));
-    match catch_unwind(reading) {
-        Ok(result) => result,
-        Err(_) => Err("not a valid Parquet file: its pages contradict its footer".to_owned()),
+    let batches = stream(content, range)?;
+    match rows {
+        Some(expected) if expected != batches.rows => Err(format!("{} rows, {expected} were written", batches.rows)),
+        _ => batches.collect(),
     }
 }
 
-fn read_unguarded(content: Content, range: Option<KeyGroupRange>, rows: Option<u64>) -> Result<Vec<RecordBatch>, String> {
-    let text = |e: ParquetError| format!("not a valid Parquet file: {e}");
-    let metadata = ArrowReaderMetadata::load(&content, ArrowReaderOptions::new()).map_err(text)?;
-    let found = metadata.metadata().file_metadata().num_rows();
-    if let Some(expected) = rows
-        && u64::try_from(found) != Ok(expected)
-    {
-        return Err(format!("{found} rows, {expected} were written"));
-    }
-    let groups = wanted_row_groups(metadata.metadata(), range);
-    let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(content, metadata);
-    let reader = builder.with_row_groups(groups).with_batch_size(READ_ROWS).build().map_err(text)?;
-    let mut batches = Vec::new();
-    for batch in reader {
-        let batch = batch.map_err(|e| format!("not a valid Parquet file: {e}"))?;
-        if batch.num_rows() > 0 && range.is_none_or(|range| may_overlap(&batch, range)) {
-            batches.push(batch);
+/// The same batch by batch.
+pub(super) fn stream(content: Content, range: Option<KeyGroupRange>) -> Result<Batches, String> {
+    guarded(|| {
+        let text = |e: ParquetError| format!("not a valid Parquet file: {e}");
+        let metadata = ArrowReaderMetadata::load(&content, ArrowReaderOptions::new()).map_err(text)?;
+        let rows = u64::try_from(metadata.metadata().file_metadata().num_rows()).unwrap_or(0);
+        let groups = wanted_row_groups(metadata.metadata(), range);
+        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(content, metadata);
+        let reader = builder.with_row_groups(groups).with_batch_size(READ_ROWS).build().map_err(text)?;
+        Ok(Batches { reader: Some(reader), rows, range })
+    })
+}
+
+/// The rows of one file as they are asked for. After an error there are no more.
+pub(super) struct Batches {
+    reader: Option<ParquetRecordBatchReader>,
+    /// All rows of the file, as its footer says.
+    pub(super) rows: u64,
+    range: Option<KeyGroupRange>,
+}
+
+impl Iterator for Batches {
+    type Item = Result<RecordBatch, String>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let mut reader = self.reader.take()?;
+            match guarded(|| reader.next().transpose().map_err(|e| format!("not a valid Parquet file: {e}"))) {
+                Err(message) => return Some(Err(message)),
+                Ok(None) => return None,
+                Ok(Some(batch)) => {
+                    self.reader = Some(reader);
+                    if batch.num_rows() > 0 && self.range.is_none_or(|range| may_overlap(&batch, range)) {
+                        return Some(Ok(batch));
+                    }
+                }
+            }
         }
     }
-    Ok(batches)
+}
+
+/// Parquet's decoder is run behind a guard against panics: what it reads may have been written by anybody.
+fn guarded<T>(reading: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
+    let result = catch_unwind(AssertUnwindSafe(reading));
+    result.unwrap_or_else(|_| Err("not a valid Parquet file: its pages contradict its footer".to_owned()))
 }
 
 /// The row groups that may hold rows of `range`, by their statistics.

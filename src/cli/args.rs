@@ -1,6 +1,7 @@
 //! The command line as it is written: clap, and nothing else. What it means is `command.rs`'s business. The same definition feeds
 //! the help texts, the man pages and the completions.
 
+pub use super::state::args::StateArgs;
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum, ValueHint};
 use std::path::PathBuf;
 
@@ -58,6 +59,10 @@ pub enum Form {
     Json,
     /// A graph for Graphviz (`info` only)
     Dot,
+    /// Rows as CSV (`state show` only)
+    Csv,
+    /// Rows as Parquet (`state show` only)
+    Parquet,
 }
 
 /// The commands.
@@ -79,6 +84,8 @@ pub enum Action {
     Info(InfoArgs),
     /// Check a job without running it: is it valid, and would a savepoint restore
     Check(CheckArgs),
+    /// Look into savepoints and checkpoints: list, show, compare, verify; edit, build and clean up
+    State(StateArgs),
     /// Write the man pages and completions
     #[command(hide = true)]
     Generate(GenerateArgs),

@@ -1,6 +1,7 @@
 //! What the command line means: arguments in, a command or a usage error out. Pure.
 
 use super::args::{Action, Args, CancelArgs, CommonArgs, Form, FormatArgs, JobArgs, RunArgs, SavepointArgs, StopArgs};
+use super::state::task::StateTask;
 use crate::checkpoint::settings::ClaimMode;
 use crate::rest::client::Endpoint;
 use crate::rest::types::SavepointFormat;
@@ -101,6 +102,8 @@ pub enum Task {
         /// Would this restore.
         restore: RestoreOptions,
     },
+    /// `flink state …`
+    State(Box<StateTask>),
     /// `flink generate`
     Generate {
         /// Where to.
@@ -199,7 +202,7 @@ pub struct UsageError {
 }
 
 impl UsageError {
-    fn new(message: impl Into<String>, next: impl Into<String>) -> Self {
+    pub(super) fn new(message: impl Into<String>, next: impl Into<String>) -> Self {
         Self { message: message.into(), next: Some(next.into()) }
     }
 }
@@ -213,6 +216,9 @@ impl Command {
         let dot = output == Form::Dot;
         if dot && !matches!(args.action, Action::Info(_)) {
             return Err(UsageError::new("-o dot is a form of `flink info` only", "use -o text or -o json"));
+        }
+        if matches!(output, Form::Csv | Form::Parquet) && !matches!(args.action, Action::State(_)) {
+            return Err(UsageError::new("-o csv and -o parquet are forms of `flink state show` only", "use -o text or -o json"));
         }
         let local = cluster.is_none();
         let action = match args.action {
@@ -239,6 +245,10 @@ impl Command {
                     claim: None,
                 },
             },
+            Action::State(state) => {
+                only_here(local, "state")?;
+                Task::State(Box::new(StateTask::new(state.action, output)?))
+            }
             Action::Generate(generate) => Task::Generate { directory: generate.directory },
         };
         Ok(Self { action, style: Style { json: output == Form::Json, quiet, verbose, progress: !no_progress }, cluster })
@@ -279,7 +289,7 @@ fn claim_mode(text: &str) -> Result<ClaimMode, UsageError> {
     }
 }
 
-fn job_source(args: JobArgs) -> Result<JobSource, UsageError> {
+pub(super) fn job_source(args: JobArgs) -> Result<JobSource, UsageError> {
     let mut options = Vec::new();
     for text in args.options {
         // A key alone means true, as in Flink.

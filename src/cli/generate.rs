@@ -13,9 +13,7 @@ pub fn files() -> io::Result<Vec<(PathBuf, Vec<u8>)>> {
     let mut command = Args::command();
     command.build();
     let mut files = vec![man_page(&command, "flink")?];
-    for sub in command.get_subcommands().filter(|s| !s.is_hide_set()) {
-        files.push(man_page(sub, &format!("flink-{}", sub.get_name()))?);
-    }
+    man_pages_below(&command, "flink", &mut files)?;
     for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
         let mut text = Vec::new();
         clap_complete::generate(shell, &mut Args::command(), "flink", &mut text);
@@ -27,6 +25,16 @@ pub fn files() -> io::Result<Vec<(PathBuf, Vec<u8>)>> {
         files.push((Path::new("completions").join(name), text));
     }
     Ok(files)
+}
+
+/// `flink-state`, `flink-state-ls`, …
+fn man_pages_below(command: &clap::Command, name: &str, files: &mut Vec<(PathBuf, Vec<u8>)>) -> io::Result<()> {
+    for sub in command.get_subcommands().filter(|s| !s.is_hide_set()) {
+        let name = format!("{name}-{}", sub.get_name());
+        files.push(man_page(sub, &name)?);
+        man_pages_below(sub, &name, files)?;
+    }
+    Ok(())
 }
 
 fn man_page(command: &clap::Command, name: &str) -> io::Result<(PathBuf, Vec<u8>)> {

@@ -37,14 +37,15 @@ fn with_two_dashes(word: &str, names: &[String]) -> Option<String> {
 }
 
 fn long_names() -> Vec<String> {
-    let command = Args::command();
-    let all = std::iter::once(&command).chain(command.get_subcommands());
-    let mut names: Vec<String> = Vec::new();
-    for argument in all.flat_map(clap::Command::get_arguments) {
-        names.extend(argument.get_long_and_visible_aliases().into_iter().flatten().map(str::to_owned));
-    }
+    let mut names = names_of(&Args::command());
     names.extend(["help", "version"].map(str::to_owned));
     names
+}
+
+/// The long names of a command's arguments, and of its subcommands'.
+fn names_of(command: &clap::Command) -> Vec<String> {
+    let own = command.get_arguments().flat_map(|a| a.get_long_and_visible_aliases().into_iter().flatten().map(str::to_owned));
+    own.chain(command.get_subcommands().flat_map(names_of)).collect()
 }
 
 #[cfg(test)]

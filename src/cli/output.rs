@@ -82,6 +82,20 @@ impl<'a> Output<'a> {
         }
     }
 
+    /// Bytes on standard output, whatever the flags. False: it is gone, nothing more need be written.
+    pub fn bytes(&mut self, bytes: &[u8]) -> bool {
+        let written = self.out.write_all(bytes).and_then(|()| self.out.flush());
+        if let (Err(error), None) = (written, &self.failure) {
+            self.failure = Some(error);
+        }
+        !self.is_broken()
+    }
+
+    /// True if standard output is gone.
+    pub fn is_broken(&self) -> bool {
+        self.failure.is_some()
+    }
+
     /// A remark on standard error; nothing with `-q`.
     pub fn note(&mut self, text: impl AsRef<str>) {
         if !self.style.quiet {

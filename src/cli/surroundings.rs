@@ -18,6 +18,8 @@ pub struct Surroundings {
     pub working_dir: PathBuf,
     /// True if standard error is a terminal.
     pub err_is_terminal: bool,
+    /// The number of characters of a line on standard output, if that is a terminal.
+    pub out_width: Option<usize>,
     /// This program.
     pub program: Option<PathBuf>,
     /// The command line as it was written, without the program's name.
@@ -33,6 +35,7 @@ impl Surroundings {
             variables: std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))).collect(),
             working_dir: std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/")),
             err_is_terminal: std::io::stderr().is_terminal(),
+            out_width: terminal_width(),
             program: std::env::current_exe().ok(),
             words: std::env::args_os().skip(1).collect(),
             functions,
@@ -56,4 +59,14 @@ impl Surroundings {
         })?;
         Ok(Registry::new(places, LocalStorage::shared()))
     }
+}
+
+/// The width of the terminal that standard output is.
+fn terminal_width() -> Option<usize> {
+    if !std::io::stdout().is_terminal() {
+        return None;
+    }
+    // A terminal that does not say how wide it is counts as one of the usual width.
+    let columns = rustix::termios::tcgetwinsize(std::io::stdout()).map_or(0, |size| usize::from(size.ws_col));
+    Some(if columns == 0 { 80 } else { columns })
 }

@@ -22,6 +22,20 @@ pub fn write_rows(batch: &Batch, rows: Range<usize>, prefix: &str, out: &mut Vec
     Ok(())
 }
 
+/// The values of the rows `rows` as [`write_rows`] shows them: for each row, one text a column.
+pub fn cell_texts(batch: &Batch, rows: Range<usize>) -> Result<Vec<Vec<String>>, FormatError> {
+    let schema = Schema::from_arrow(&batch.schema()).map_err(FormatError::Arrow)?;
+    let columns = columns_as(batch, &schema)?;
+    let cells = Cells::of_columns(&columns, &schema)?;
+    let mut values: Vec<Value<'_>> = cells.iter().map(Value::new).collect();
+    let text = |value: &mut Value<'_>, row: usize| {
+        let mut out = Vec::new();
+        value.write(row, &mut out);
+        String::from_utf8_lossy(&out).into_owned()
+    };
+    Ok(rows.map(|row| values.iter_mut().map(|value| text(value, row)).collect()).collect())
+}
+
 /// A column that is being written, with what it needs beside its values.
 struct Value<'a> {
     cells: &'a Cells<'a>,

@@ -90,6 +90,11 @@ impl KeyGroupRange {
         Self { start: start as u16, end: end as u16 }
     }
 
+    /// This group alone.
+    pub const fn of_group(group: KeyGroup) -> Self {
+        Self { start: group.0, end: group.0 + 1 }
+    }
+
     /// True if `group` is in the range.
     pub const fn contains(self, group: KeyGroup) -> bool {
         self.start <= group.0 && group.0 < self.end

@@ -58,6 +58,9 @@ pub const ENDED_JOBS: usize = 200;
 /// Bytes of a `job.toml`.
 pub const JOB_FILE: ByteSize = ByteSize(16 << 20);
 
+/// Rows that are sorted at once when a savepoint is built from files: some hundred megabytes. Larger files are read several times.
+pub const IMPORT_ROWS: usize = 1 << 20;
+
 /// Bytes of a `_metadata` file.
 pub const METADATA_FILE: ByteSize = ByteSize(256 << 20);
 

@@ -12,3 +12,4 @@ mod job_dir;
 mod job_output;
 mod kill;
 mod layering;
+mod state;

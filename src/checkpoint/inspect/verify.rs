@@ -1,0 +1,222 @@
+//! Is a snapshot sound: every file there, as long as it was, with its checksum, readable, its rows sorted, each in the key group of its
+//! key, no key twice. Everything that is wrong is found, not only the first thing.
+
+use super::defects::{Defect, Defects, FirstRow};
+use super::groups::{GroupCursor, GroupRows, groups_of};
+use super::keys::{RowBytes, key_groups};
+use super::{Form, InspectError, Snapshot, StateRef};
+use crate::checkpoint::columns::conform;
+use crate::checkpoint::error::RestoreError;
+use crate::checkpoint::manifest::FileEntry;
+use crate::state::StateDescriptor;
+use crate::types::{KeyGroup, MaxParallelism};
+use arrow::array::{Array, RecordBatch};
+use std::collections::BTreeMap;
+use std::collections::HashSet;
+use std::path::PathBuf;
+
+/// What was looked at, and what is wrong with it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Verified {
+    /// Files that were looked at.
+    pub files: u64,
+    /// Their rows, of those that can be read.
+    pub rows: u64,
+    /// What is wrong.
+    pub defects: Defects,
+    /// Files in the native form of a backend: their length and checksum were compared, their rows were not read.
+    pub native: u64,
+}
+
+/// Looks at every file of a snapshot. Errors only if the disk fails.
+pub fn verify(snapshot: &Snapshot) -> Result<Verified, InspectError> {
+    let mut verified = Verified::default();
+    for state in snapshot.states() {
+        let mut sound = Vec::new();
+        for file in state.files() {
+            verified.files += 1;
+            let before = verified.defects.list.len();
+            match snapshot.checkpoint.verify(file) {
+                Ok(()) if state.form() == Form::Native => verified.native += 1,
+                Ok(()) => verified.rows += check_rows(snapshot, &state, file, &mut verified.defects)?,
+                Err(error) => verified.defects.list.push(defect_of(snapshot, file, error)?),
+            }
+            if verified.defects.list.len() == before {
+                sound.push(file);
+            }
+        }
+        if state.form() == Form::Columns && state.descriptor().is_some() {
+            check_keys(snapshot, &state, &sound, &mut verified.defects)?;
+        }
+    }
+    Ok(verified)
+}
+
+/// The defect that an error in reading a file is; a disk that fails is none.
+fn defect_of(snapshot: &Snapshot, file: &FileEntry, error: RestoreError) -> Result<Defect, InspectError> {
+    let path = snapshot.path_of(file);
+    match error {
+        RestoreError::MissingFile { .. } => Ok(Defect { path, row: None, what: "the file is missing".to_owned(), more: 0 }),
+        RestoreError::AlteredFile { message, .. } => Ok(Defect { path, row: None, what: message, more: 0 }),
+        other => Err(other.into()),
+    }
+}
+
+/// Reads one file: can its rows be read as the state's columns, are they sorted, are they in their key's group. Returns how many there
+/// are.
+pub(super) fn check_rows(snapshot: &Snapshot, state: &StateRef<'_>, file: &FileEntry, defects: &mut Defects) -> Result<u64, InspectError> {
+    let path = snapshot.path_of(file);
+    let whole = |what: String| Defect { path: path.clone(), row: None, what, more: 0 };
+    let batches = match snapshot.stream(file, None) {
+        Ok(batches) => batches,
+        Err(error) => {
+            defects.list.push(defect_of(snapshot, file, error)?);
+            return Ok(0);
+        }
+    };
+    if let Some(expected) = file.rows
+        && expected != batches.rows
+    {
+        defects.list.push(whole(format!("{} rows, {expected} were written", batches.rows)));
+    }
+    let mut check = RowCheck::new(snapshot.manifest().max_parallelism, state.descriptor());
+    let columns = state.columns();
+    for batch in batches {
+        let read = batch.and_then(|batch| {
+            let conformed = conform(&batch, &columns)?;
+            check.converted(&batch, &conformed)?;
+            Ok(conformed)
+        });
+        let batch = match read {
+            Ok(batch) => batch,
+            Err(message) => {
+                let near = if check.row == 0 { String::new() } else { format!("behind row {}: ", check.row) };
+                defects.list.push(whole(format!("{near}{message}")));
+                break;
+            }
+        };
+        if let Err(message) = check.take(&batch) {
+            defects.list.push(whole(message));
+            break;
+        }
+    }
+    let rows = check.row;
+    defects.list.extend(check.defects(path.clone()));
+    Ok(rows)
+}
+
+/// What is looked at row by row within one file.
+struct RowCheck<'a> {
+    max: MaxParallelism,
+    descriptor: Option<&'a StateDescriptor>,
+    /// Rows so far.
+    row: u64,
+    last: i32,
+    range: FirstRow,
+    order: FirstRow,
+    group: FirstRow,
+    lossy: BTreeMap<String, FirstRow>,
+}
+
+impl<'a> RowCheck<'a> {
+    fn new(max: MaxParallelism, descriptor: Option<&'a StateDescriptor>) -> Self {
+        let (range, order, group) = Default::default();
+        Self { max, descriptor, row: 0, last: 0, range, order, group, lossy: BTreeMap::new() }
+    }
+
+    /// Another tool may have written fractions where whole numbers belong: what a conversion would cut off is a defect.
+    fn converted(&mut self, found: &RecordBatch, conformed: &RecordBatch) -> Result<(), String> {
+        for (field, target) in conformed.schema().fields().iter().zip(conformed.columns()) {
+            let Some(source) = found.column_by_name(field.name()) else { continue };
+            if source.data_type() == target.data_type() || !source.data_type().is_floating() || target.data_type().is_floating() {
+                continue;
+            }
+            let back = arrow::compute::cast(target, source.data_type()).map_err(|e| e.to_string())?;
+            let same = arrow::compute::kernels::cmp::not_distinct(&back, source).map_err(|e| e.to_string())?;
+            let lossy = self.lossy.entry(field.name().clone()).or_default();
+            for (at, kept) in same.values().iter().enumerate() {
+                if !kept {
+                    lossy.note(self.row + at as u64, || {
+                        format!("column {}: a fraction, where {} belongs", field.name(), target.data_type())
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, batch: &RecordBatch) -> Result<(), String> {
+        let Some(descriptor) = self.descriptor else {
+            self.row += batch.num_rows() as u64;
+            return Ok(());
+        };
+        let right = key_groups(batch, descriptor, self.max).map_err(|e| e.to_string())?;
+        for (found, KeyGroup(right)) in groups_of(batch).into_iter().zip(right) {
+            if found != i32::from(right) {
+                let outside = usize::try_from(found).map_or(true, |found| found >= self.max.get());
+                let max = self.max;
+                let noted = if outside { &mut self.range } else { &mut self.group };
+                noted.note(self.row, || match outside {
+                    true => format!("key group {found}, there are {max}; its key belongs to {right}"),
+                    false => format!("key group {found}, its key belongs to {right}"),
+                });
+            }
+            if found < self.last {
+                let last = self.last;
+                self.order.note(self.row, || format!("key group {found} stands behind {last}: rows must be sorted by key_group"));
+            }
+            self.last = found;
+            self.row += 1;
+        }
+        Ok(())
+    }
+
+    fn defects(self, path: PathBuf) -> Vec<Defect> {
+        let noted = [self.range, self.group, self.order].into_iter().chain(self.lossy.into_values());
+        noted.filter_map(|first| first.defect(path.clone())).collect()
+    }
+}
+
+/// Looks for keys that occur twice, in one file or in several. Files that are not sound are left out: their rows may not be sorted.
+pub(super) fn check_keys(
+    snapshot: &Snapshot,
+    state: &StateRef<'_>,
+    files: &[&FileEntry],
+    defects: &mut Defects,
+) -> Result<(), InspectError> {
+    let mut cursor = GroupCursor::new(snapshot, state, files.iter().copied())?;
+    let schema = state.columns().to_arrow();
+    let identity: Vec<usize> = state.identity().iter().filter_map(|name| schema.index_of(name).ok()).collect();
+    let Ok(bytes) = RowBytes::new(&schema, identity) else { return Ok(()) };
+    let mut twice: BTreeMap<PathBuf, FirstRow> = BTreeMap::new();
+    while let Some(GroupRows { parts, .. }) = cursor.next()? {
+        let mut seen: HashSet<Vec<u8>> = HashSet::new();
+        for part in parts {
+            // Types that cannot be compared cannot be keys either.
+            let Ok(rows) = bytes.rows(&part.rows) else { return Ok(()) };
+            for row in 0..part.rows.num_rows() {
+                if !seen.insert(rows.row(row)) {
+                    let noted = twice.entry(part.path.clone()).or_default();
+                    noted.note(part.first_row + row as u64, || {
+                        format!("{} occurs in an earlier row, too", key_text(state, &part.rows, row))
+                    });
+                }
+            }
+        }
+    }
+    defects.list.extend(twice.into_iter().filter_map(|(path, first)| first.defect(path)));
+    Ok(())
+}
+
+/// `the key carrier=UA, origin=EWR`
+fn key_text(state: &StateRef<'_>, batch: &RecordBatch, row: usize) -> String {
+    let value = |name: &String| {
+        let text = batch.column_by_name(name).map(|column| arrow::util::display::array_value_to_string(column, row));
+        format!("{name}={}", text.and_then(Result::ok).unwrap_or_default())
+    };
+    let identity = state.identity();
+    if identity.is_empty() {
+        return "the one row of a state without key".to_owned();
+    }
+    format!("the key {}", identity.iter().map(value).collect::<Vec<_>>().join(", "))
+}
