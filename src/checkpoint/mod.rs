@@ -35,7 +35,7 @@ pub use manifest::{
 };
 pub use open::{OpenCheckpoint, open, open_directory};
 pub use restore::{
-    DropReason, OperatorStateSpec, OperatorStates, Outcome, RestorePlan, RestoreRequest, RestoreRules, StatePlan, plan_restore,
+    DropReason, InFlight, OperatorStateSpec, OperatorStates, Outcome, RestorePlan, RestoreRequest, RestoreRules, StatePlan, plan_restore,
 };
 pub use write::{
     CompletedCheckpoint, OperatorStatePart, SnapshotTarget, SubtaskSnapshot, WrittenFile, WrittenSubtask, complete, write_subtask,

@@ -142,7 +142,9 @@ impl OpenCheckpoint {
                     all.iter().map(|batch| rekey(batch, now, self.max_parallelism, range).map_err(failed)).collect::<Result<_, _>>()?
                 }
             };
-            let descriptor = moved.cloned().unwrap_or_else(|| Arc::new(state.descriptor.clone()));
+            // How long entries lived is the saved state's to say.
+            let moved = moved.map(|now| StateDescriptor { ttl: state.descriptor.ttl, ..now.as_ref().clone() });
+            let descriptor = Arc::new(moved.unwrap_or_else(|| state.descriptor.clone()));
             states.push(RestoredState { descriptor, batches });
         }
         Ok(states)

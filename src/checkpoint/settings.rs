@@ -59,6 +59,9 @@ pub struct CheckpointSettings {
     pub interval: Option<Duration>,
     /// `mode`
     pub mode: CheckpointingMode,
+    /// `unaligned.enabled`: what is on its way is part of a checkpoint, if alignment takes longer than this
+    /// (`aligned-checkpoint-timeout`; zero: always).
+    pub unaligned: Option<Duration>,
     /// `timeout` of one attempt, savepoints included.
     pub timeout: Duration,
     /// `min-pause` between the end of one checkpoint and the next periodic one.

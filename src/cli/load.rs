@@ -5,7 +5,9 @@ use super::output::{CliError, Output};
 use super::surroundings::Surroundings;
 use crate::checkpoint::settings::CheckpointStorage;
 use crate::checkpoint::settings::ClaimMode;
-use crate::checkpoint::{OpenCheckpoint, RestoreError, RestorePlan, RestoreRequest, latest, open, path_of_text, plan_restore};
+use crate::checkpoint::{
+    OpenCheckpoint, RestoreError, RestorePlan, RestoreRequest, SnapshotKind, latest, open, path_of_text, plan_restore,
+};
 use crate::error::ExitStatus;
 use crate::job::graph::JobGraph;
 use crate::job::{LoadContext, load};
@@ -160,7 +162,8 @@ fn newest(job: &LoadedJob, registry: &Registry, asked: &str, output: &mut Output
         let wrong = format!("no complete checkpoint or savepoint of a job named \"{}\" was found in {}", settings.name, shown.join(", "));
         return Err(CliError::new(ExitStatus::NotRestorable, asked, wrong).next("give its path with -s, or leave -s out to start anew"));
     };
-    if let Some(at) = registry.finished_at(&settings.name).filter(|at| found.time <= *at) {
+    let stopped = matches!(found.kind, SnapshotKind::Stop | SnapshotKind::Drain).then_some(found.job);
+    if let Some(at) = registry.finished_at(&settings.name, stopped).filter(|at| found.time <= *at) {
         let at = chrono::DateTime::from_timestamp_millis(at.0).map(|t| t.to_rfc3339_opts(chrono::SecondsFormat::Secs, true));
         let wrong = format!(
             "job \"{}\" has finished at {}, and {} is older: what came after it would be done twice",

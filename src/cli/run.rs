@@ -301,6 +301,8 @@ impl Waiting<'_> {
         let mut ticks = tokio::time::interval_at(tokio::time::Instant::now() + pause, pause);
         let mut before = Sample::of(&self.handle.view(), self.clock.monotonic());
         let (mut announced, mut interrupted) = (false, false);
+        // It may run already: a change that happened before is not seen as one.
+        self.announce(&mut announced, reporter, output);
         loop {
             tokio::select! {
                 biased;

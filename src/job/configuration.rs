@@ -340,6 +340,7 @@ impl<'a> Reader<'a, '_> {
                 Some(&"AT_LEAST_ONCE") => CheckpointingMode::AtLeastOnce,
                 _ => CheckpointingMode::ExactlyOnce,
             },
+            unaligned: self.unaligned(),
             timeout,
             min_pause,
             max_concurrent: self.count(&key("max-concurrent-checkpoints")),
@@ -354,6 +355,21 @@ impl<'a> Reader<'a, '_> {
             storage,
             savepoint_dir: Some(savepoint_dir),
         }
+    }
+
+    /// The longest that barriers are aligned before what is on its way becomes part of the checkpoint; `None`: always aligned.
+    fn unaligned(&mut self) -> Option<Duration> {
+        let key = |name: &str| format!("execution.checkpointing.{name}");
+        if !self.bool(&key("unaligned.enabled")) {
+            return None;
+        }
+        if CHECKPOINTING_MODES.get(self.word(&key("mode"))) == Some(&"AT_LEAST_ONCE") {
+            self.wrong(&key("unaligned.enabled"), "unaligned checkpoints need the mode EXACTLY_ONCE");
+        }
+        if self.count(&key("max-concurrent-checkpoints")) > 1 {
+            self.wrong(&key("unaligned.enabled"), "unaligned checkpoints need max-concurrent-checkpoints = 1");
+        }
+        Some(self.duration(&key("aligned-checkpoint-timeout")))
     }
 
     fn recovery(&mut self, defaults: &Defaults) -> RecoverySettings {
@@ -558,6 +574,16 @@ mod tests {
     }
 
     #[test]
+    fn checkpoints_are_unaligned_at_once_or_after_a_while_if_that_is_asked_for() {
+        let unaligned = |file: &str| settings(file).checkpointing.unaligned;
+        assert_eq!(unaligned("execution.checkpointing.aligned-checkpoint-timeout = \"1 s\""), None);
+        let file = "execution.checkpointing.unaligned.enabled = true";
+        assert_eq!(unaligned(file), Some(Duration::ZERO));
+        let patient = format!("{file}\nexecution.checkpointing.aligned-checkpoint-timeout = \"1 s\"");
+        assert_eq!(unaligned(&patient), Some(Duration::from_secs(1)));
+    }
+
+    #[test]
     fn what_a_job_starts_from_may_stand_in_its_file() {
         let recovery = |file: &str| settings(file).recovery;
         assert_eq!(recovery(""), RecoverySettings::default());
@@ -622,7 +648,15 @@ mod tests {
                 "execution.checkpointing.dir = \"file://host/c\"",
                 "execution.checkpointing.dir: \"host\" would be a host; write file:///host…",
             ),
-            ("execution.checkpointing.unaligned.enabled = true", "\"execution.checkpointing.unaligned.enabled\" is not supported yet"),
+            ("execution.checkpointing.unaligned.forced = true", "\"execution.checkpointing.unaligned.forced\" is not supported yet"),
+            (
+                "execution.checkpointing.unaligned.enabled = true\nexecution.checkpointing.mode = \"AT_LEAST_ONCE\"",
+                "execution.checkpointing.unaligned.enabled: unaligned checkpoints need the mode EXACTLY_ONCE",
+            ),
+            (
+                "execution.checkpointing.unaligned.enabled = true\nexecution.checkpointing.max-concurrent-checkpoints = 2",
+                "execution.checkpointing.unaligned.enabled: unaligned checkpoints need max-concurrent-checkpoints = 1",
+            ),
             (
                 "state.backend.type = \"rocksdb\"",
                 "state.backend.type: \"rocksdb\" is not available in this version; the backend is hashmap",

@@ -298,10 +298,10 @@ impl Registry {
         JobRecord { latest: known.into_iter().chain(found).max_by_key(|point| point.id), ..record }
     }
 
-    /// When a job of this name has finished by itself, the last time: all its output is visible, and nothing that was taken before may be
-    /// gone back to without being asked for by its path.
-    pub fn finished_at(&self, name: &str) -> Option<WallTime> {
-        let finished = |r: &JobRecord| r.name == name && r.status == JobStatus::Finished && r.latest.is_none();
+    /// When a job of this name finished last, but for `stopped`: all its output is visible, and nothing that was taken before may be
+    /// gone back to without being asked for by its path. `stopped`: a job that goes on from the savepoint that it was stopped with.
+    pub fn finished_at(&self, name: &str, stopped: Option<JobId>) -> Option<WallTime> {
+        let finished = |r: &JobRecord| r.name == name && r.status == JobStatus::Finished && (stopped.is_none() || r.job_id() != stopped);
         self.all().into_iter().filter(finished).map(|r| r.status_since).max()
     }
 
@@ -505,14 +505,13 @@ mod tests {
     fn a_job_that_has_finished_leaves_nothing_to_go_back_to() {
         let dir = tempfile::tempdir().unwrap();
         let registry = registry(dir.path());
-        assert_eq!(registry.finished_at("etl"), None);
-        let point = |path: &str| Some(RestorePoint { id: CheckpointId::new(1), path: path.into(), at: WallTime(1), is_savepoint: true });
-        let ended = |since, latest| JobRecord { status_since: WallTime(since), latest, ..record(A, "etl", JobStatus::Finished) };
-        registry.write(&ended(7, point("/s/savepoint-1"))).unwrap();
-        assert_eq!(registry.finished_at("etl"), None, "it was stopped");
-        registry.write(&ended(7, None)).unwrap();
+        assert_eq!(registry.finished_at("etl", None), None);
+        registry.write(&JobRecord { status_since: WallTime(7), ..record(A, "etl", JobStatus::Finished) }).unwrap();
         registry.write(&JobRecord { status_since: WallTime(9), ..record(B, "etl", JobStatus::Failed) }).unwrap();
-        assert_eq!((registry.finished_at("etl"), registry.finished_at("other")), (Some(WallTime(7)), None));
+        assert_eq!((registry.finished_at("etl", None), registry.finished_at("other", None)), (Some(WallTime(7)), None));
+        let id = |text: &str| Some(text.parse().unwrap());
+        assert_eq!(registry.finished_at("etl", id(A)), None, "it goes on from the savepoint that it was stopped with");
+        assert_eq!(registry.finished_at("etl", id(B)), Some(WallTime(7)));
     }
 
     #[test]

@@ -81,6 +81,43 @@ impl Aligner {
         }
     }
 
+    /// True if a barrier older than `id` is being aligned.
+    pub(crate) fn aligns_before(&self, id: CheckpointId) -> bool {
+        self.pending.iter().any(|p| p.barrier.id < id)
+    }
+
+    /// Takes note that `channel` delivered `barrier`, whose checkpoint is about to be taken without alignment. What is older and was not
+    /// delivered there is over.
+    pub(crate) fn arrive(&mut self, channel: usize, barrier: Barrier) {
+        self.drop_before(barrier.id);
+        let at = self.pending_of(barrier);
+        self.pending[at].arrived[channel] = true;
+    }
+
+    /// Checkpoint `barrier` is taken without alignment: which channels have delivered it, if it is pending and may still be taken so.
+    /// It and what is older are over.
+    pub(crate) fn overtake(&mut self, id: CheckpointId) -> Vec<bool> {
+        let arrived = self.pending.iter().find(|p| p.barrier.id == id).map(|p| p.arrived.clone());
+        self.pending.retain(|p| p.barrier.id > id);
+        self.over = self.over.max(Some(id));
+        arrived.unwrap_or_else(|| vec![false; self.ended.len()])
+    }
+
+    /// True if `id` is announced or has arrived somewhere, and is waited for.
+    pub(crate) fn is_pending(&self, id: CheckpointId) -> bool {
+        self.pending.iter().any(|p| p.barrier.id == id)
+    }
+
+    /// True if `id` was taken, given up or overtaken.
+    pub(crate) fn is_over(&self, id: CheckpointId) -> bool {
+        self.over.is_some_and(|over| id <= over)
+    }
+
+    /// True if `channel` has ended.
+    pub(crate) fn has_ended(&self, channel: usize) -> bool {
+        self.ended[channel]
+    }
+
     /// `channel` has ended.
     pub(crate) fn end(&mut self, channel: usize) -> Alignment {
         self.ended[channel] = true;

@@ -47,3 +47,27 @@ impl Drop for AttemptFiles {
         let _ = self.released.send(Finalized::Released(self.id));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::state::KeyedSnapshot;
+    use crate::types::OperatorUid;
+    use std::sync::Arc;
+
+    #[test]
+    fn files_are_released_when_the_last_writer_lets_go_and_none_begins_once_they_are_given_up() {
+        let (sender, mut receiver) = mpsc::unbounded_channel();
+        let files = Arc::new(AttemptFiles::new(CheckpointId::new(3), SnapshotTarget::Memory, sender));
+        let writer = Arc::clone(&files);
+        let snapshot =
+            || SubtaskSnapshot { operator: OperatorUid::new("o"), subtask: 0, keyed: KeyedSnapshot::default(), operator_state: Vec::new() };
+        assert_eq!(writer.write(vec![snapshot()]).unwrap().len(), 1);
+        files.give_up();
+        drop(files);
+        assert!(receiver.try_recv().is_err(), "somebody may still write");
+        assert_eq!(writer.write(vec![snapshot()]).unwrap_err(), "the checkpoint was given up");
+        drop(writer);
+        assert!(matches!(receiver.try_recv(), Ok(Finalized::Released(id)) if id == CheckpointId::new(3)));
+    }
+}

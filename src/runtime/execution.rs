@@ -4,8 +4,10 @@ use super::chain::{Chain, ChainNode, ChainTarget, Work, state_names};
 use super::committables;
 use super::error::TaskError;
 use super::exchange::LinkSender;
-use super::gate::InputGate;
+use super::gate::{BarrierHandling, InputGate};
+use super::in_flight;
 use super::plan::{ExecutionPlan, Target, Vertex};
+use super::states::stream_into;
 use super::task::{Blocking, OperatorTask, Reporter, SourceTask, Task, TaskCommand, TaskEvent, Watermarks};
 use crate::checkpoint::OpenCheckpoint;
 use crate::checkpoint::settings::CheckpointingMode;
@@ -16,7 +18,7 @@ use crate::operator::{InputIndex, SubtaskPlace};
 use crate::state::KeyedState;
 use crate::storage::Storage;
 use crate::types::limits::CHANNEL_BATCHES;
-use crate::types::{Clock, EventTime, JobId, KeyGroupRange, MaxParallelism, OperatorUid, StreamElement};
+use crate::types::{Batch, Clock, EventTime, JobId, KeyGroupRange, MaxParallelism, OperatorUid, StreamElement};
 use std::sync::Arc;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
@@ -108,6 +110,7 @@ impl Attempt {
         let mut vertex_of = Vec::with_capacity(plan.tasks());
         for (at, vertex) in plan.vertices.iter().enumerate() {
             let mut workers = builder.workers(at, vertex)?;
+            let mut in_flight = builder.in_flight(vertex)?;
             for subtask in 0..vertex.parallelism.get() {
                 let (sender, receiver) = mpsc::unbounded_channel();
                 let reporter = Reporter { task: commands.len(), events: events_in.clone(), blocking: blueprint.blocking };
@@ -116,7 +119,8 @@ impl Attempt {
                 let chain = builder.chain(at, subtask, own, &wiring)?;
                 let tick = blueprint.graph.settings.buffer_timeout;
                 let task = Task { chain: chain.0, commands: receiver, reporter, tick, targets: Vec::new() };
-                made.push(builder.task(vertex, task, chain.1, receivers));
+                let restored = std::mem::take(&mut in_flight[subtask]);
+                made.push(builder.task(vertex, task, chain.1, (receivers, restored)));
                 commands.push(sender);
                 vertex_of.push(at);
             }
@@ -264,6 +268,25 @@ impl Builder<'_> {
         }
     }
 
+    /// Per subtask of a vertex: the rows that were on their way to it.
+    fn in_flight(&self, vertex: &Vertex) -> Result<Vec<Vec<(InputIndex, Batch)>>, TaskError> {
+        let mut parts: Vec<Vec<(InputIndex, Batch)>> = vec![Vec::new(); vertex.parallelism.get()];
+        let head = &self.blueprint.graph.nodes[vertex.nodes[0].0];
+        for (input, exchange) in in_flight::inputs(&self.blueprint.plan, vertex) {
+            let saved = self.operator_state(&head.uid, &head.name, &in_flight::state_name(input))?;
+            let Some(stream) = stream_into(&self.blueprint.graph, vertex.nodes[0], input).filter(|_| !saved.is_empty()) else { continue };
+            let unpacked = saved.iter().map(|rows| in_flight::unpack(rows, &stream)).collect::<Result<Vec<_>, _>>();
+            let divided = unpacked.and_then(|rows| {
+                let rows = rows.into_iter().flatten().collect();
+                in_flight::divide(rows, exchange, self.blueprint.max_parallelism, vertex.parallelism)
+            });
+            for (part, batches) in parts.iter_mut().zip(divided.map_err(|e| Self::not_readable(&head.name, &e))?) {
+                part.extend(batches.into_iter().map(|batch| (input, batch)));
+            }
+        }
+        Ok(parts)
+    }
+
     /// What a sink had saved; `None` on a fresh start of the sink.
     fn sink_restore(&self, uid: &OperatorUid, name: &str) -> Result<Option<SinkRestore>, TaskError> {
         let Some(open) = self.restore else { return Ok(None) };
@@ -339,11 +362,15 @@ impl Builder<'_> {
         vertex: &Vertex,
         task: Task,
         reader: Option<Box<dyn SourceReader>>,
-        receivers: Vec<(InputIndex, mpsc::Receiver<StreamElement>)>,
+        (receivers, restored): (Receivers, Vec<(InputIndex, Batch)>),
     ) -> AnyTask {
         let head = &self.blueprint.graph.nodes[vertex.nodes[0].0];
         let settings = &self.blueprint.graph.settings;
-        let exactly_once = settings.checkpointing.mode == CheckpointingMode::ExactlyOnce;
+        let handling = match (settings.checkpointing.mode, settings.checkpointing.unaligned) {
+            (CheckpointingMode::AtLeastOnce, _) => BarrierHandling::Tracked,
+            (CheckpointingMode::ExactlyOnce, None) => BarrierHandling::Aligned,
+            (CheckpointingMode::ExactlyOnce, Some(patience)) => BarrierHandling::Unaligned(patience),
+        };
         match (reader, &head.kind) {
             (Some(reader), NodeKind::Source(SourceNode { source, watermark })) => {
                 let watermarks = watermark.as_ref().map(|w| {
@@ -352,7 +379,17 @@ impl Builder<'_> {
                 });
                 AnyTask::Source(Box::new(SourceTask { task, name: head.name.clone(), reader, watermarks, idle: false }))
             }
-            _ => AnyTask::Operator(Box::new(OperatorTask { task, suspended: None, gate: InputGate::new(receivers, exactly_once) })),
+            _ => {
+                let gate = InputGate::new(receivers, handling);
+                AnyTask::Operator(Box::new(OperatorTask {
+                    task,
+                    suspended: None,
+                    gate,
+                    clock: self.blueprint.clock.clone(),
+                    restored,
+                    ahead: None,
+                }))
+            }
         }
     }
 }

@@ -6,13 +6,16 @@ use super::attempt_files::AttemptFiles;
 use super::chain::Chain;
 use super::error::TaskError;
 use super::gate::{GateEvent, InputGate};
-use crate::checkpoint::{SubtaskSnapshot, WrittenSubtask};
+use super::in_flight;
+use crate::checkpoint::{OperatorStatePart, SubtaskSnapshot, WrittenSubtask};
 use crate::connector::{SourceEvent, SourceReader};
 use crate::expr::CompiledExpr;
+use crate::operator::InputIndex;
 use crate::types::{Barrier, Batch, CheckpointId, CheckpointKind, Clock, EventTime, WatermarkStatus};
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::compute::{cast, max};
 use arrow::datatypes::{DataType, TimeUnit, TimestampMillisecondType};
+use std::collections::BTreeSet;
 use std::future::{pending, poll_fn};
 use std::sync::Arc;
 use std::time::Duration;
@@ -139,17 +142,21 @@ impl Task {
     }
 
     fn snapshot(&mut self, barrier: Barrier, splits: Option<arrow::array::RecordBatch>, ended: bool) -> Result<(), TaskError> {
-        let found = self.targets.iter().position(|(announced, _)| announced.id == barrier.id);
         let snapshots = self.chain.snapshot(barrier, splits, !ended)?;
-        match found {
+        self.hand_in(barrier.id, snapshots);
+        Ok(())
+    }
+
+    /// Has the snapshot of checkpoint `id` written.
+    fn hand_in(&mut self, id: CheckpointId, snapshots: Vec<SubtaskSnapshot>) {
+        match self.targets.iter().position(|(announced, _)| announced.id == id) {
             Some(at) => {
                 let (_, target) = self.targets.remove(at);
-                self.targets.retain(|(announced, _)| announced.id > barrier.id);
-                self.reporter.write(barrier.id, target, snapshots);
+                self.targets.retain(|(announced, _)| announced.id > id);
+                self.reporter.write(id, target, snapshots);
             }
-            None => self.reporter.report(TaskEvent::Declined(barrier.id, "the checkpoint was given up".to_owned())),
+            None => self.reporter.report(TaskEvent::Declined(id, "the checkpoint was given up".to_owned())),
         }
-        Ok(())
     }
 }
 
@@ -336,12 +343,21 @@ pub(crate) struct OperatorTask {
     pub(crate) gate: InputGate,
     /// The savepoint of a stop that was taken and is not complete yet.
     pub(crate) suspended: Option<CheckpointId>,
+    pub(crate) clock: Arc<dyn Clock>,
+    /// Rows that were on their way when the checkpoint was taken that this begins from: they come before anything else.
+    pub(crate) restored: Vec<(InputIndex, Batch)>,
+    /// The snapshot of an unaligned checkpoint, as long as rows are recorded for it.
+    pub(crate) ahead: Option<(CheckpointId, Vec<SubtaskSnapshot>)>,
 }
 
 impl OperatorTask {
     /// Runs until the job loop says `Finish`.
     pub(crate) async fn run(mut self) -> Result<(), TaskError> {
         self.task.chain.open()?;
+        for (input, batch) in std::mem::take(&mut self.restored) {
+            self.task.chain.push(input, batch)?;
+            self.task.send().await;
+        }
         let mut ticker = self.task.ticker();
         let mut ended = false;
         loop {
@@ -353,7 +369,10 @@ impl OperatorTask {
                         return Ok(());
                     }
                 }
-                _ = ticker.tick() => self.task.chain.on_idle()?,
+                _ = ticker.tick() => {
+                    self.gate.tick(self.clock.monotonic());
+                    self.task.chain.on_idle()?;
+                }
                 // Behind the end, or the barrier of a stop, timers stay in the savepoint.
                 () = self.task.chain.processing_time(ended || self.suspended.is_some()) => self.task.chain.on_processing_time()?,
                 event = poll_fn(|cx| self.gate.poll_next(cx)) => {
@@ -372,18 +391,21 @@ impl OperatorTask {
             GateEvent::Progress(Progress::Watermark(watermark)) => self.task.chain.watermark(watermark)?,
             GateEvent::Progress(Progress::Status(status)) => self.task.chain.status(status),
             GateEvent::Snapshot(barrier) => {
-                // The announcement was sent before the barrier; it may still lie in the queue.
-                while !self.task.targets.iter().any(|(announced, _)| announced.id == barrier.id) {
-                    let Ok(command) = self.task.commands.try_recv() else { break };
-                    if self.obey(command)? == Next::Exit {
-                        return Ok(Next::Exit);
-                    }
+                if self.hear_of(barrier)? == Next::Exit {
+                    return Ok(Next::Exit);
                 }
                 self.task.snapshot(barrier, None, *ended)?;
                 if matches!(barrier.kind, CheckpointKind::StopWithSavepoint { .. }) {
                     self.suspended = Some(barrier.id);
                 }
             }
+            GateEvent::SnapshotAhead(barrier) => {
+                if self.hear_of(barrier)? == Next::Exit {
+                    return Ok(Next::Exit);
+                }
+                self.ahead = Some((barrier.id, self.task.chain.snapshot(barrier, None, !*ended)?));
+            }
+            GateEvent::Recorded(id, rows) => self.recorded(id, &rows),
             GateEvent::End => {
                 *ended = true;
                 self.task.chain.end_of_input()?;
@@ -393,14 +415,43 @@ impl OperatorTask {
         Ok(Next::Loop)
     }
 
+    /// The announcement was sent before the barrier; it may still lie in the queue.
+    fn hear_of(&mut self, barrier: Barrier) -> Result<Next, TaskError> {
+        while !self.task.targets.iter().any(|(announced, _)| announced.id == barrier.id) {
+            let Ok(command) = self.task.commands.try_recv() else { break };
+            if self.obey(command)? == Next::Exit {
+                return Ok(Next::Exit);
+            }
+        }
+        Ok(Next::Loop)
+    }
+
+    /// All that was on its way is known: the snapshot that was taken ahead is whole.
+    fn recorded(&mut self, id: CheckpointId, rows: &[(InputIndex, Batch)]) {
+        let Some((_, mut snapshots)) = self.ahead.take_if(|(ahead, _)| *ahead == id) else { return };
+        let inputs: BTreeSet<InputIndex> = rows.iter().map(|(input, _)| *input).collect();
+        for input in inputs {
+            let own: Vec<&Batch> = rows.iter().filter(|(other, _)| *other == input).map(|(_, batch)| batch).collect();
+            let Some(head) = snapshots.first_mut() else { return };
+            match in_flight::pack(head.subtask, &own) {
+                Ok(rows) => {
+                    head.operator_state.extend(rows.map(|rows| OperatorStatePart { name: in_flight::state_name(input), rows }));
+                }
+                Err(e) => return self.task.reporter.report(TaskEvent::Declined(id, e.to_string())),
+            }
+        }
+        self.task.hand_in(id, snapshots);
+    }
+
     fn obey(&mut self, command: TaskCommand) -> Result<Next, TaskError> {
         match command {
             TaskCommand::Trigger(barrier, target) => {
                 self.task.targets.push((barrier, target));
-                self.gate.announce(barrier);
+                self.gate.announce(barrier, self.clock.monotonic());
             }
             TaskCommand::Commit(id) => self.task.chain.commit(id)?,
             TaskCommand::Abort(id) => {
+                self.ahead.take_if(|(ahead, _)| *ahead == id);
                 self.task.targets.retain(|(announced, _)| announced.id != id);
                 self.suspended = self.suspended.filter(|suspended| *suspended != id);
                 self.gate.abort(id);

@@ -27,6 +27,7 @@ fn settings(interval: Option<Duration>) -> JobSettings {
         checkpointing: CheckpointSettings {
             interval,
             mode: CheckpointingMode::ExactlyOnce,
+            unaligned: None,
             timeout: Duration::from_mins(10),
             min_pause: Duration::ZERO,
             max_concurrent: 1,

@@ -13,3 +13,4 @@ mod job_output;
 mod kill;
 mod layering;
 mod state;
+mod upgrade;

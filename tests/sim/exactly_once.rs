@@ -1,6 +1,6 @@
 //! Whatever goes wrong, the output is that of the undisturbed run, row for row.
 
-use crate::world::{Roughness, Scenario};
+use crate::world::{IN_FLIGHT, Roughness, Scenario};
 
 /// Seeds a test runs; each is a world of its own.
 const SEEDS: u64 = 100;
@@ -34,7 +34,9 @@ connector = "filesystem"
 path = "/out"
 "#;
 
-fn holds_for_every_seed(scenario: &Scenario, roughness: Roughness) {
+/// Returns how often rows were restored that had been on their way.
+fn holds_for_every_seed(scenario: &Scenario, roughness: Roughness) -> usize {
+    let mut in_flight = 0;
     let expected = scenario.undisturbed(2);
     assert!(!expected.is_empty());
     for seed in 0..SEEDS {
@@ -48,7 +50,9 @@ fn holds_for_every_seed(scenario: &Scenario, roughness: Roughness) {
             expected.len(),
             trace.join("\n")
         );
+        in_flight += trace.iter().filter(|line| line.ends_with(IN_FLIGHT)).count();
     }
+    in_flight
 }
 
 fn filtered() -> Scenario {
@@ -86,6 +90,28 @@ fn rows_come_out_once_although_storage_fails_and_the_process_dies() {
 #[test]
 fn an_aggregate_counts_once_although_storage_fails_and_the_process_dies() {
     holds_for_every_seed(&counted(), Roughness { crashes: 3, fail_one_in: Some(60) });
+}
+
+/// As [`counted`], with rows on their way between tasks as part of the checkpoints, at once or when alignment takes too long.
+fn unaligned(patience: &str) -> Scenario {
+    let Scenario { toml, inputs } = counted();
+    let options = format!("unaligned.enabled = true\naligned-checkpoint-timeout = \"{patience}\"\n[restart-strategy]");
+    Scenario { toml: toml.replacen("[restart-strategy]", &options, 1), inputs }
+}
+
+#[test]
+fn an_aggregate_counts_once_with_unaligned_checkpoints_over_crashes_at_any_point() {
+    for patience in ["0 ms", "5 ms"] {
+        let in_flight = holds_for_every_seed(&unaligned(patience), Roughness { crashes: 4, fail_one_in: None });
+        // A simulated task is never slow: an alignment that is given time succeeds, as a rule.
+        assert!(in_flight >= 20 || patience != "0 ms", "rows were on their way in {in_flight} restores only");
+    }
+}
+
+#[test]
+fn an_aggregate_counts_once_with_unaligned_checkpoints_although_storage_fails() {
+    let in_flight = holds_for_every_seed(&unaligned("0 ms"), Roughness { crashes: 3, fail_one_in: Some(60) });
+    assert!(in_flight >= 20, "rows were on their way in {in_flight} restores only");
 }
 
 #[test]

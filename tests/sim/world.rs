@@ -21,11 +21,13 @@ use tokio::time::Instant;
 #[derive(Debug)]
 struct PausedClock {
     start: Instant,
+    /// When this life began: later than anything in an earlier one.
+    born: WallTime,
 }
 
 impl Clock for PausedClock {
     fn now(&self) -> WallTime {
-        WallTime(1_700_000_000_000).plus(self.monotonic())
+        self.born.plus(self.monotonic())
     }
 
     fn monotonic(&self) -> Duration {
@@ -55,6 +57,9 @@ enum Life {
     Ended(JobOutcome),
     Died,
 }
+
+/// What a trace says of a restore with rows that were on their way.
+pub(crate) const IN_FLIGHT: &str = "rows were on their way";
 
 /// One line for each thing that happened, so that two runs of a seed can be compared.
 pub(crate) type Trace = Vec<String>;
@@ -107,18 +112,25 @@ impl Scenario {
 
     /// One life of the process: from the newest checkpoint to the end of the job or of the process.
     fn live(&self, memory: &Arc<MemoryStorage>, roughness: Roughness, parallelism: usize, random: &mut StdRng, trace: &mut Trace) -> Life {
+        let lives = trace.iter().filter(|line| line.starts_with("from ")).count() as u64;
+        let born = WallTime(1_700_000_000_000).plus(Duration::from_hours(lives));
         let runtime = Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
         let storage = FaultyStorage::over(memory.clone(), random.random(), Faults::default());
         let name = "sim";
         let found = latest(&**memory, &[PathBuf::from("/chk")], name).unwrap().found;
         trace.push(format!("from {:?}", found.as_ref().map(|f| f.id.number())));
         let restore = found.map(|f| open_directory(memory.clone(), &f.path).unwrap());
+        let states = restore.iter().flat_map(|open| &open.manifest().operators).flat_map(|operator| &operator.operator_states);
+        let in_flight: u64 = states.filter(|state| state.name.starts_with("in-flight")).map(|state| state.rows()).sum();
+        if in_flight > 0 {
+            trace.push(format!("{in_flight} {IN_FLIGHT}"));
+        }
         let graph = self.graph(parallelism);
         runtime.block_on(async {
             let options = StartOptions {
                 job_id: JobId::from_u128(random.random()),
                 storage: storage.clone(),
-                clock: Arc::new(PausedClock { start: Instant::now() }),
+                clock: Arc::new(PausedClock { start: Instant::now(), born }),
                 data: Handle::current(),
                 blocking: Blocking::Inline,
                 restore,

@@ -22,6 +22,7 @@ fn settings() -> CheckpointSettings {
     CheckpointSettings {
         interval: Some(ms(1000)),
         mode: CheckpointingMode::ExactlyOnce,
+        unaligned: None,
         timeout: ms(600),
         min_pause: Duration::ZERO,
         max_concurrent: 1,
@@ -608,4 +609,17 @@ fn a_savepoint_may_be_given_more_or_less_time_than_a_checkpoint() {
         c.handle(ms(0), requested(1, Request::Stop { directory: None, drain: false, timeout: own }));
         assert_eq!(c.next_wakeup(), Some(ms(expires)), "{own:?}");
     }
+}
+
+#[test]
+fn a_stop_deletes_no_checkpoint_as_long_as_its_sinks_may_fail_to_commit() {
+    let mut c = coordinator(settings());
+    c.handle(ms(0), Event::Tick);
+    complete(&mut c, 5, 1);
+    c.handle(ms(10), requested(1, stop(false)));
+    let mut actions = complete(&mut c, 20, 2);
+    assert!(actions.contains(&notified(2, true)), "sinks commit now: {actions:?}");
+    actions.extend(c.handle(ms(30), Event::JobRestarting));
+    assert!(!actions.iter().any(|action| matches!(action, Action::Discard { .. } | Action::Abort { .. })), "{actions:?}");
+    assert_eq!((c.restart_point(), c.retained()), (Some(id(2)), &[id(1)][..]));
 }

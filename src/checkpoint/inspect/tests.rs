@@ -388,7 +388,7 @@ fn a_difference_names_types_that_changed_and_compares_what_is_left() {
     let a = opened(&saved(&dir.path().join("a"), &ROWS));
     let now = StateDescriptor {
         value: schema(&[("flights", "BIGINT NOT NULL"), ("miles", "DECIMAL(20, 2)")]),
-        ttl: Some(StateTtl { ttl: Duration::from_hours(1) }),
+        ttl: Some(StateTtl::new(Duration::from_hours(1))),
         ..descriptor()
     };
     let path = saved(&dir.path().join("b"), &ROWS);

@@ -37,6 +37,17 @@ pub struct OperatorStateSpec {
     pub name: String,
     /// Its columns, if they are known before the start.
     pub columns: Option<Schema>,
+    /// For rows that were on their way to the operator: who may take them.
+    pub in_flight: Option<InFlight>,
+}
+
+/// Who may take rows that were on their way when an unaligned checkpoint was taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InFlight {
+    /// Any subtask: they are divided anew.
+    Anywhere,
+    /// The subtask that they were on their way to: the parallelism must be the same.
+    SameSubtask,
 }
 
 /// What a person said about a restore.

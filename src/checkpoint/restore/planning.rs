@@ -1,7 +1,7 @@
 //! Compares a savepoint with a job, state by state.
 
 use super::rules::{DroppedState, Renamed, prefixes};
-use super::{DropReason, OperatorStates, Outcome, RestorePlan, RestoreRequest, StatePlan};
+use super::{DropReason, InFlight, OperatorStates, Outcome, RestorePlan, RestoreRequest, StatePlan};
 use crate::checkpoint::manifest::{KeyedStateEntry, Manifest, OperatorEntry};
 use crate::state::{Compatibility, StateDescriptor, added_accumulators, compatibility, keys_move};
 use crate::types::{ByteSize, MaxParallelism, OperatorUid, Schema, nearest};
@@ -95,9 +95,25 @@ impl Planning<'_> {
             self.state(uid, &now.name, outcome, (saved.rows(), saved.bytes()));
         }
         for now in &operator.operator_states {
-            let saved = parts.iter().find(|s| s.name == now.name);
-            let outcome = saved.map_or(Outcome::New, |s| compare_columns(&s.columns, now.columns.as_ref()));
-            self.state(uid, &now.name, outcome, saved.map_or((0, ByteSize(0)), |s| (s.rows(), s.bytes())));
+            let part = parts.iter().find(|s| s.name == now.name);
+            if part.is_none() && now.in_flight.is_some() {
+                // Nothing was on its way: nobody misses it.
+                continue;
+            }
+            let outcome = match (part, now.in_flight, saved) {
+                (Some(part), Some(InFlight::SameSubtask), Some(saved))
+                    if !part.files.is_empty() && saved.parallelism != operator.parallelism =>
+                {
+                    Outcome::Incompatible(format!(
+                        "rows were on their way to {} subtasks, and the order of a key's rows hangs on that; restore at that parallelism and \
+                         change it with a savepoint",
+                        saved.parallelism
+                    ))
+                }
+                (Some(part), _, _) => compare_columns(&part.columns, now.columns.as_ref()),
+                (None, _, _) => Outcome::New,
+            };
+            self.state(uid, &now.name, outcome, part.map_or((0, ByteSize(0)), |s| (s.rows(), s.bytes())));
         }
         for state in keyed.iter().filter(|s| holds_rows(s) && !operator.keyed.iter().any(|n| n.name == s.descriptor.name)) {
             self.unclaimed_state(operator, &state.descriptor, (state.rows(), state.bytes()));

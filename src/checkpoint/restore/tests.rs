@@ -55,7 +55,7 @@ fn job(keyed: Vec<StateDescriptor>, splits: Option<Schema>) -> Vec<OperatorState
         parallelism: Parallelism::new(4).unwrap(),
         retracts: false,
     };
-    let splits = vec![OperatorStateSpec { name: "splits".to_owned(), columns: splits }];
+    let splits = vec![OperatorStateSpec { name: "splits".to_owned(), columns: splits, in_flight: None }];
     vec![
         OperatorStates { operator_states: splits, ..operator("bids") },
         OperatorStates { keyed: keyed.into_iter().map(Arc::new).collect(), ..operator("totals") },
@@ -289,4 +289,26 @@ fn an_aggregate_is_added_unless_rows_may_be_taken_back_that_it_has_never_seen() 
     job[1].retracts = true;
     let refused = plan_restore(&saved, &job, request);
     assert!(matches!(&refused.states[1].outcome, Outcome::Incompatible(why) if why.contains("take back rows")), "{refused:?}");
+}
+
+#[test]
+fn rows_on_their_way_are_restored_at_another_parallelism_unless_they_belong_to_a_subtask() {
+    let columns = schema(&[("subtask", "INT NOT NULL"), ("kind", "TINYINT NOT NULL")]);
+    let in_flight = |files| OperatorStateEntry { name: "in-flight-0".to_owned(), columns: columns.clone(), files };
+    let mut job = job(vec![descriptor("count", "BIGINT")], None);
+    let rules = RestoreRules::default();
+    let request = RestoreRequest { path: "/s", max_parallelism: None, allow_non_restored: false, rules: &rules };
+    for (moves, parallelism, restored) in
+        [(InFlight::Anywhere, 1, true), (InFlight::Anywhere, 4, true), (InFlight::SameSubtask, 1, true), (InFlight::SameSubtask, 4, false)]
+    {
+        let spec = OperatorStateSpec { name: "in-flight-0".to_owned(), columns: Some(columns.clone()), in_flight: Some(moves) };
+        job[1].operator_states = vec![spec];
+        job[1].parallelism = Parallelism::new(parallelism).unwrap();
+        let mut saved = manifest();
+        assert!(plan_restore(&saved, &job, request).states.iter().all(|s| s.name != "in-flight-0"), "nothing was on its way");
+        saved.operators[1].operator_states = vec![in_flight(files("f"))];
+        assert_eq!(plan_restore(&saved, &job, request).problems.is_empty(), restored, "{moves:?} at {parallelism}");
+        saved.operators[1].operator_states = vec![in_flight(Vec::new())];
+        assert!(plan_restore(&saved, &job, request).problems.is_empty(), "no rows, no problem");
+    }
 }

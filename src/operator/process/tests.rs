@@ -3,7 +3,7 @@
 use super::*;
 use crate::operator::OperatorFactory;
 use crate::state::TimeDomain;
-use crate::testing::OperatorHarness;
+use crate::testing::operator::OperatorHarness;
 use crate::testing::operator::rows_of;
 use crate::types::{Batch, Column, EventTime, LogicalType, RowBuilder, Schema, TypeKind, WallTime};
 use std::sync::Arc;
