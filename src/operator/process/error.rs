@@ -1,5 +1,6 @@
 //! What a function of the user's can say went wrong.
 
+use super::values::ValueError;
 use std::error::Error;
 use std::fmt;
 
@@ -10,6 +11,11 @@ pub struct FunctionError(Box<dyn Error + Send + Sync>);
 pub type FunctionResult<T = ()> = Result<T, FunctionError>;
 
 impl FunctionError {
+    /// True if a value did not go where it was to go: then the same row will fail again.
+    pub(super) fn is_value_error(&self) -> bool {
+        self.0.is::<ValueError>()
+    }
+
     /// With this message.
     pub fn new(message: impl Into<String>) -> Self {
         Self(message.into().into())

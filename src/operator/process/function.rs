@@ -159,10 +159,14 @@ impl<F: RowFunction> FunctionBody<F> {
 
     #[cold]
     fn failed(name: &str, error: &FunctionError) -> OperatorError {
-        OperatorError::Function { function: format!("function \"{name}\""), message: error.to_string() }
+        let (function, message) = (format!("function \"{name}\""), error.to_string());
+        if error.is_value_error() {
+            return OperatorError::Expression { expression: function, message };
+        }
+        OperatorError::Function { function, message }
     }
 
-    fn check(&self, spec: &ProcessSpec) -> FunctionResult {
+    fn check(spec: &ProcessSpec) -> FunctionResult {
         if spec.inputs.len() != 1 {
             return Err(FunctionError::new(format!("it takes one input and is given {}", spec.inputs.len())));
         }
@@ -175,7 +179,7 @@ impl<F: RowFunction> FunctionBody<F> {
 
 impl<F: RowFunction> ProcessBody for FunctionBody<F> {
     fn open(&mut self, spec: &ProcessSpec, context: &mut ProcessContext<'_>) -> Result<(), OperatorError> {
-        self.check(spec).map_err(|e| Self::failed(&self.name, &e))?;
+        Self::check(spec).map_err(|e| Self::failed(&self.name, &e))?;
         let input = spec.inputs.first();
         self.rowtime = input.and_then(|input| {
             let column = input.rowtime?;

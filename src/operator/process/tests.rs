@@ -3,8 +3,7 @@
 use super::*;
 use crate::operator::OperatorFactory;
 use crate::state::TimeDomain;
-use crate::testing::operator::OperatorHarness;
-use crate::testing::operator::rows_of;
+use crate::testing::operator::{OperatorHarness, rows_of};
 use crate::types::{Batch, Column, EventTime, LogicalType, RowBuilder, Schema, TypeKind, WallTime};
 use std::sync::Arc;
 
@@ -158,6 +157,11 @@ fn what_goes_wrong_in_a_function_is_told_with_its_name() {
     let mut harness = OperatorHarness::new(&factory(&functions, "failing")).unwrap();
     let error = harness.process_on(0, rows(&[(1, 5, 0)])).unwrap_err().to_string();
     assert_eq!(error, "function \"failing\": invalid digit found in string");
+    let mut nulls = RowBuilder::new(&bids());
+    nulls.append(&[1_i64.into()]).unwrap();
+    let error = harness.process_on(0, Batch::append(nulls.finish().unwrap())).unwrap_err();
+    assert!(error.to_string().starts_with("function \"failing\": column price: invalid type"), "{error}");
+    assert_eq!(error.retry_hint(), crate::error::RetryHint::Never, "the same row would fail again");
     let spec = ProcessSpec { inputs: vec![ProcessInput { schema: bids(), ..ProcessInput::default() }], ..ProcessSpec::default() };
     let keyless = ProcessOperatorFactory::new(spec, self::functions().get("bursts").unwrap());
     let error = OperatorHarness::new(&keyless).unwrap_err().to_string();

@@ -82,10 +82,10 @@ impl Table<Cells> {
     /// The value; of an expired one, at most a last look, which is put into `last`.
     #[inline]
     pub(in crate::state) fn value<'a>(&'a mut self, keys: &mut KeyTable, key: KeyRef, last: &'a mut Datum) -> Option<&'a Datum> {
-        if let Some(expiry) = self.expiry {
-            if self.look(keys, key, expiry, last) {
-                return Some(last);
-            }
+        if let Some(expiry) = self.expiry
+            && self.look(keys, key, expiry, last)
+        {
+            return Some(last);
         }
         self.read(key).get(key.row as usize)
     }

@@ -126,19 +126,7 @@ impl Fold {
                 Aggregate::Sum => reduce_into(Reduce::Sum, data_type, accumulator, value),
                 Aggregate::Min => reduce_into(Reduce::Min, data_type, accumulator, value),
                 Aggregate::Max => reduce_into(Reduce::Max, data_type, accumulator, value),
-                Aggregate::Avg => match accumulator {
-                    Datum::Row(fields) => match fields.as_mut() {
-                        [sum, Datum::Long(count)] => {
-                            *count += 1;
-                            reduce_into(Reduce::Sum, data_type, sum, value)
-                        }
-                        _ => Err("its accumulator is no sum and count".to_owned()),
-                    },
-                    _ => {
-                        *accumulator = Datum::Row([value, Datum::Long(1)].into());
-                        Ok(())
-                    }
-                },
+                Aggregate::Avg => mean_into(data_type, accumulator, value),
             },
         }
     }
@@ -157,6 +145,17 @@ impl Fold {
             Self::None | Self::Reduce(..) | Self::Aggregate(..) => Ok(accumulator.clone()),
         }
     }
+}
+
+/// Takes `value` into a sum and a count.
+fn mean_into(data_type: &LogicalType, accumulator: &mut Datum, value: Datum) -> Result<(), String> {
+    let Datum::Row(fields) = accumulator else {
+        *accumulator = Datum::Row([value, Datum::Long(1)].into());
+        return Ok(());
+    };
+    let [sum, Datum::Long(count)] = fields.as_mut() else { return Err("its accumulator is no sum and count".to_owned()) };
+    *count += 1;
+    reduce_into(Reduce::Sum, data_type, sum, value)
 }
 
 fn numeric(name: &str, value: &LogicalType) -> Result<(), String> {

@@ -106,10 +106,10 @@ impl Column for Lists {
 impl Table<Lists> {
     /// The elements. `last` takes expired ones that may be seen once more.
     pub(in crate::state) fn list<'a>(&'a mut self, keys: &mut KeyTable, key: KeyRef, last: &'a mut Vec<Datum>) -> &'a [Datum] {
-        if let Some(expiry) = self.expiry {
-            if self.look(keys, key, &expiry, last) {
-                return last;
-            }
+        if let Some(expiry) = self.expiry
+            && self.look(keys, key, &expiry, last)
+        {
+            return last;
         }
         self.read(key).get(key.row as usize).map_or(&[], |list| &list.values)
     }

@@ -103,10 +103,10 @@ impl Table<Maps> {
         entry: &Datum,
         last: &'a mut Datum,
     ) -> Option<&'a Datum> {
-        if let Some(expiry) = self.expiry {
-            if self.look(keys, key, entry, &expiry, last) {
-                return Some(last);
-            }
+        if let Some(expiry) = self.expiry
+            && self.look(keys, key, entry, &expiry, last)
+        {
+            return Some(last);
         }
         self.read(key).get(key.row as usize)?.get(entry).map(|entry| &entry.value)
     }
@@ -132,10 +132,10 @@ impl Table<Maps> {
 
     /// All entries, sorted by key. `last` takes expired ones that may be seen once more.
     pub(in crate::state) fn entries<'a>(&'a mut self, keys: &mut KeyTable, key: KeyRef, last: &'a mut LastEntries) -> MapEntries<'a> {
-        if let Some(expiry) = self.expiry {
-            if self.look_at_all(keys, key, &expiry, last) {
-                return MapEntries(Some(last.0.iter()));
-            }
+        if let Some(expiry) = self.expiry
+            && self.look_at_all(keys, key, &expiry, last)
+        {
+            return MapEntries(Some(last.0.iter()));
         }
         MapEntries(self.read(key).get(key.row as usize).map(BTreeMap::iter))
     }

@@ -92,7 +92,7 @@ impl Timers {
         let set = &mut self.table.write(key).sets[domain as usize];
         let before = set.first().copied();
         set.insert(timer);
-        self.head(domain, key.table, before, set_first(before, timer));
+        self.head(domain, key.table, before, Some(earlier(before, timer)));
         keys.gained(key);
     }
 
@@ -137,8 +137,8 @@ impl Timers {
     }
 }
 
-fn set_first(before: Option<(i64, u32)>, timer: (i64, u32)) -> Option<(i64, u32)> {
-    Some(before.map_or(timer, |before| before.min(timer)))
+fn earlier(before: Option<(i64, u32)>, timer: (i64, u32)) -> (i64, u32) {
+    before.map_or(timer, |before| before.min(timer))
 }
 
 impl restore::Load for Timers {

@@ -343,8 +343,14 @@ fn offsets_of(offsets: &mut Vec<i32>) -> OffsetBuffer<i32> {
     OffsetBuffer::new(std::mem::replace(offsets, vec![0]).into())
 }
 
+/// Takes the values out and leaves room for as many: the next batch will be much like this one.
+fn emptied<T>(values: &mut Vec<T>) -> Vec<T> {
+    let room = Vec::with_capacity(values.len());
+    std::mem::replace(values, room)
+}
+
 fn primitive<T: ArrowPrimitiveType>(values: &mut Vec<T::Native>, nulls: Option<NullBuffer>, to: &DataType) -> Result<ArrayRef, DatumError> {
-    let array = PrimitiveArray::<T>::try_new(ScalarBuffer::from(std::mem::take(values)), nulls)?;
+    let array = PrimitiveArray::<T>::try_new(ScalarBuffer::from(emptied(values)), nulls)?;
     if array.data_type() == to {
         return Ok(Arc::new(array));
     }

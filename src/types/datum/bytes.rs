@@ -21,7 +21,7 @@ pub fn encode_datum(value: &Datum, into: &mut Vec<u8>) {
         Datum::Boolean(value) => into.push(if *value { TRUE } else { FALSE }),
         Datum::Long(value) => {
             into.push(LONG);
-            number(((value << 1) ^ (value >> 63)) as u64 as u128, into);
+            number(u128::from(((value << 1) ^ (value >> 63)) as u64), into);
         }
         Datum::Double(value) => {
             into.push(DOUBLE);
@@ -64,7 +64,9 @@ fn counted(tag: u8, bytes: &[u8], into: &mut Vec<u8>) {
 fn several(tag: u8, items: &[Datum], into: &mut Vec<u8>) {
     into.push(tag);
     number(items.len() as u128, into);
-    items.iter().for_each(|item| encode_datum(item, into));
+    for item in items {
+        encode_datum(item, into);
+    }
 }
 
 /// Takes one value from the front of `from`. Errors on bytes that [`encode_datum`] does not write.

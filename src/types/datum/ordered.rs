@@ -59,7 +59,9 @@ fn escaped(tag: u8, bytes: &[u8], into: &mut Vec<u8>) {
 
 fn several<'a>(tag: u8, items: impl Iterator<Item = &'a Datum>, into: &mut Vec<u8>) {
     into.push(tag);
-    items.for_each(|item| encode_ordered(item, into));
+    for item in items {
+        encode_ordered(item, into);
+    }
     into.push(END);
 }
 

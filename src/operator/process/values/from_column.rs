@@ -201,10 +201,10 @@ impl<'de> FromCell<'de> {
         match self.column.values() {
             ColumnValues::Bytes(values) => visitor.visit_borrowed_bytes(values.value(row)),
             ColumnValues::List(offsets, items) => {
-                visitor.visit_seq(Items { items: items.as_ref(), at: offsets[row] as usize, end: offsets[row + 1] as usize })
+                visitor.visit_seq(Items { of: items.as_ref(), at: offsets[row] as usize, end: offsets[row + 1] as usize })
             }
             ColumnValues::Map(offsets, entries) => {
-                visitor.visit_map(Items { items: entries.as_ref(), at: offsets[row] as usize, end: offsets[row + 1] as usize })
+                visitor.visit_map(Items { of: entries.as_ref(), at: offsets[row] as usize, end: offsets[row + 1] as usize })
             }
             ColumnValues::Row(fields) => FromRow { columns: fields, row, map: None }.by_name(visitor),
             _ => visitor.visit_unit(),
@@ -280,7 +280,7 @@ impl<'de> Deserializer<'de> for FromCell<'de> {
 
 /// The elements of an ARRAY, or the entries of a MAP, of one row.
 struct Items<'a, I: ?Sized> {
-    items: &'a I,
+    of: &'a I,
     at: usize,
     end: usize,
 }
@@ -293,7 +293,7 @@ impl<'de> SeqAccess<'de> for Items<'de, DatumColumn> {
             return Ok(None);
         }
         self.at += 1;
-        seed.deserialize(FromCell { column: self.items, row: self.at - 1 }).map(Some)
+        seed.deserialize(FromCell { column: self.of, row: self.at - 1 }).map(Some)
     }
 
     fn size_hint(&self) -> Option<usize> {
@@ -308,11 +308,11 @@ impl<'de> MapAccess<'de> for Items<'de, (DatumColumn, DatumColumn)> {
         if self.at == self.end {
             return Ok(None);
         }
-        seed.deserialize(FromCell { column: &self.items.0, row: self.at }).map(Some)
+        seed.deserialize(FromCell { column: &self.of.0, row: self.at }).map(Some)
     }
 
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, ValueError> {
         self.at += 1;
-        seed.deserialize(FromCell { column: &self.items.1, row: self.at - 1 })
+        seed.deserialize(FromCell { column: &self.of.1, row: self.at - 1 })
     }
 }
