@@ -55,11 +55,17 @@ _flink() {
             flink__subcmd__state,gc)
                 cmd="flink__subcmd__state__subcmd__gc"
                 ;;
+            flink__subcmd__state,get)
+                cmd="flink__subcmd__state__subcmd__get"
+                ;;
             flink__subcmd__state,import)
                 cmd="flink__subcmd__state__subcmd__import"
                 ;;
             flink__subcmd__state,ls)
                 cmd="flink__subcmd__state__subcmd__ls"
+                ;;
+            flink__subcmd__state,scan)
+                cmd="flink__subcmd__state__subcmd__scan"
                 ;;
             flink__subcmd__state,seal)
                 cmd="flink__subcmd__state__subcmd__seal"
@@ -455,7 +461,7 @@ _flink() {
             return 0
             ;;
         flink__subcmd__state)
-            opts="-m -o -q -v -h --jobmanager --output --quiet --verbose --no-progress --help ls show export diff verify import seal gc"
+            opts="-m -o -q -v -h --jobmanager --output --quiet --verbose --no-progress --help ls show export diff verify import seal get scan gc"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -613,6 +619,44 @@ _flink() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        flink__subcmd__state__subcmd__get)
+            opts="-m -o -q -v -h --key --limit --jobmanager --output --quiet --verbose --no-progress --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --key)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --limit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --jobmanager)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -m)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --output)
+                    COMPREPLY=($(compgen -W "text json dot csv parquet" -- "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -W "text json dot csv parquet" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         flink__subcmd__state__subcmd__import)
             opts="-p -D -m -o -q -v -h --parallelism --state --to --jobmanager --output --quiet --verbose --no-progress --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -673,6 +717,48 @@ _flink() {
                 return 0
             fi
             case "${prev}" in
+                --jobmanager)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -m)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --output)
+                    COMPREPLY=($(compgen -W "text json dot csv parquet" -- "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -W "text json dot csv parquet" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        flink__subcmd__state__subcmd__scan)
+            opts="-m -o -q -v -h --key --where --limit --jobmanager --output --quiet --verbose --no-progress --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --key)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --where)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --limit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --jobmanager)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0

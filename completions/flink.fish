@@ -156,24 +156,26 @@ complete -c flink -n "__fish_flink_using_subcommand check" -s q -l quiet -d 'Pri
 complete -c flink -n "__fish_flink_using_subcommand check" -s v -l verbose -d 'With an error, print the chain of its causes'
 complete -c flink -n "__fish_flink_using_subcommand check" -l no-progress -d 'Plain lines instead of a progress bar'
 complete -c flink -n "__fish_flink_using_subcommand check" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c flink -n "__fish_flink_using_subcommand state; and not __fish_seen_subcommand_from ls show export diff verify import seal gc" -s m -l jobmanager -d 'Send the command to a real Flink cluster\'s JobManager instead of a job on this machine' -r
-complete -c flink -n "__fish_flink_using_subcommand state; and not __fish_seen_subcommand_from ls show export diff verify import seal gc" -s o -l output -d 'What is printed on standard output' -r -f -a "text\t'As Flink prints it'
+complete -c flink -n "__fish_flink_using_subcommand state; and not __fish_seen_subcommand_from ls show export diff verify import seal get scan gc" -s m -l jobmanager -d 'Send the command to a real Flink cluster\'s JobManager instead of a job on this machine' -r
+complete -c flink -n "__fish_flink_using_subcommand state; and not __fish_seen_subcommand_from ls show export diff verify import seal get scan gc" -s o -l output -d 'What is printed on standard output' -r -f -a "text\t'As Flink prints it'
 json\t'One JSON document'
 dot\t'A graph for Graphviz (`info` only)'
 csv\t'Rows as CSV (`state show` only)'
 parquet\t'Rows as Parquet (`state show` only)'"
-complete -c flink -n "__fish_flink_using_subcommand state; and not __fish_seen_subcommand_from ls show export diff verify import seal gc" -s q -l quiet -d 'Print only the one thing a script wants: the job\'s id, the savepoint\'s path'
-complete -c flink -n "__fish_flink_using_subcommand state; and not __fish_seen_subcommand_from ls show export diff verify import seal gc" -s v -l verbose -d 'With an error, print the chain of its causes'
-complete -c flink -n "__fish_flink_using_subcommand state; and not __fish_seen_subcommand_from ls show export diff verify import seal gc" -l no-progress -d 'Plain lines instead of a progress bar'
-complete -c flink -n "__fish_flink_using_subcommand state; and not __fish_seen_subcommand_from ls show export diff verify import seal gc" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c flink -n "__fish_flink_using_subcommand state; and not __fish_seen_subcommand_from ls show export diff verify import seal gc" -f -a "ls" -d 'List the operators and states of a savepoint or checkpoint, or the checkpoints in a directory'
-complete -c flink -n "__fish_flink_using_subcommand state; and not __fish_seen_subcommand_from ls show export diff verify import seal gc" -f -a "show" -d 'Show the rows of states'
-complete -c flink -n "__fish_flink_using_subcommand state; and not __fish_seen_subcommand_from ls show export diff verify import seal gc" -f -a "export" -d 'Write the rows of one state as JSON, CSV or Parquet'
-complete -c flink -n "__fish_flink_using_subcommand state; and not __fish_seen_subcommand_from ls show export diff verify import seal gc" -f -a "diff" -d 'Compare two savepoints or checkpoints, row by row'
-complete -c flink -n "__fish_flink_using_subcommand state; and not __fish_seen_subcommand_from ls show export diff verify import seal gc" -f -a "verify" -d 'Check that every file is there, whole, readable, sorted and in the right key groups'
-complete -c flink -n "__fish_flink_using_subcommand state; and not __fish_seen_subcommand_from ls show export diff verify import seal gc" -f -a "import" -d 'Build a savepoint for a job from files'
-complete -c flink -n "__fish_flink_using_subcommand state; and not __fish_seen_subcommand_from ls show export diff verify import seal gc" -f -a "seal" -d 'Record the new lengths and checksums of files that another tool has edited, after checking them'
-complete -c flink -n "__fish_flink_using_subcommand state; and not __fish_seen_subcommand_from ls show export diff verify import seal gc" -f -a "gc" -d 'Show (and with --yes delete) what no complete checkpoint in a directory needs'
+complete -c flink -n "__fish_flink_using_subcommand state; and not __fish_seen_subcommand_from ls show export diff verify import seal get scan gc" -s q -l quiet -d 'Print only the one thing a script wants: the job\'s id, the savepoint\'s path'
+complete -c flink -n "__fish_flink_using_subcommand state; and not __fish_seen_subcommand_from ls show export diff verify import seal get scan gc" -s v -l verbose -d 'With an error, print the chain of its causes'
+complete -c flink -n "__fish_flink_using_subcommand state; and not __fish_seen_subcommand_from ls show export diff verify import seal get scan gc" -l no-progress -d 'Plain lines instead of a progress bar'
+complete -c flink -n "__fish_flink_using_subcommand state; and not __fish_seen_subcommand_from ls show export diff verify import seal get scan gc" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c flink -n "__fish_flink_using_subcommand state; and not __fish_seen_subcommand_from ls show export diff verify import seal get scan gc" -f -a "ls" -d 'List the operators and states of a savepoint or checkpoint, or the checkpoints in a directory'
+complete -c flink -n "__fish_flink_using_subcommand state; and not __fish_seen_subcommand_from ls show export diff verify import seal get scan gc" -f -a "show" -d 'Show the rows of states'
+complete -c flink -n "__fish_flink_using_subcommand state; and not __fish_seen_subcommand_from ls show export diff verify import seal get scan gc" -f -a "export" -d 'Write the rows of one state as JSON, CSV or Parquet'
+complete -c flink -n "__fish_flink_using_subcommand state; and not __fish_seen_subcommand_from ls show export diff verify import seal get scan gc" -f -a "diff" -d 'Compare two savepoints or checkpoints, row by row'
+complete -c flink -n "__fish_flink_using_subcommand state; and not __fish_seen_subcommand_from ls show export diff verify import seal get scan gc" -f -a "verify" -d 'Check that every file is there, whole, readable, sorted and in the right key groups'
+complete -c flink -n "__fish_flink_using_subcommand state; and not __fish_seen_subcommand_from ls show export diff verify import seal get scan gc" -f -a "import" -d 'Build a savepoint for a job from files'
+complete -c flink -n "__fish_flink_using_subcommand state; and not __fish_seen_subcommand_from ls show export diff verify import seal get scan gc" -f -a "seal" -d 'Record the new lengths and checksums of files that another tool has edited, after checking them'
+complete -c flink -n "__fish_flink_using_subcommand state; and not __fish_seen_subcommand_from ls show export diff verify import seal get scan gc" -f -a "get" -d 'Show the rows of a key in the state of a running job'
+complete -c flink -n "__fish_flink_using_subcommand state; and not __fish_seen_subcommand_from ls show export diff verify import seal get scan gc" -f -a "scan" -d 'Show rows of a running job\'s state, at a consistent point'
+complete -c flink -n "__fish_flink_using_subcommand state; and not __fish_seen_subcommand_from ls show export diff verify import seal get scan gc" -f -a "gc" -d 'Show (and with --yes delete) what no complete checkpoint in a directory needs'
 complete -c flink -n "__fish_flink_using_subcommand state; and __fish_seen_subcommand_from ls" -s m -l jobmanager -d 'Send the command to a real Flink cluster\'s JobManager instead of a job on this machine' -r
 complete -c flink -n "__fish_flink_using_subcommand state; and __fish_seen_subcommand_from ls" -s o -l output -d 'What is printed on standard output' -r -f -a "text\t'As Flink prints it'
 json\t'One JSON document'
@@ -259,6 +261,31 @@ complete -c flink -n "__fish_flink_using_subcommand state; and __fish_seen_subco
 complete -c flink -n "__fish_flink_using_subcommand state; and __fish_seen_subcommand_from seal" -s v -l verbose -d 'With an error, print the chain of its causes'
 complete -c flink -n "__fish_flink_using_subcommand state; and __fish_seen_subcommand_from seal" -l no-progress -d 'Plain lines instead of a progress bar'
 complete -c flink -n "__fish_flink_using_subcommand state; and __fish_seen_subcommand_from seal" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c flink -n "__fish_flink_using_subcommand state; and __fish_seen_subcommand_from get" -l key -d 'The value of a key column (NAME alone: NULL)' -r
+complete -c flink -n "__fish_flink_using_subcommand state; and __fish_seen_subcommand_from get" -l limit -d 'At most so many rows; 0: all' -r
+complete -c flink -n "__fish_flink_using_subcommand state; and __fish_seen_subcommand_from get" -s m -l jobmanager -d 'Send the command to a real Flink cluster\'s JobManager instead of a job on this machine' -r
+complete -c flink -n "__fish_flink_using_subcommand state; and __fish_seen_subcommand_from get" -s o -l output -d 'What is printed on standard output' -r -f -a "text\t'As Flink prints it'
+json\t'One JSON document'
+dot\t'A graph for Graphviz (`info` only)'
+csv\t'Rows as CSV (`state show` only)'
+parquet\t'Rows as Parquet (`state show` only)'"
+complete -c flink -n "__fish_flink_using_subcommand state; and __fish_seen_subcommand_from get" -s q -l quiet -d 'Print only the one thing a script wants: the job\'s id, the savepoint\'s path'
+complete -c flink -n "__fish_flink_using_subcommand state; and __fish_seen_subcommand_from get" -s v -l verbose -d 'With an error, print the chain of its causes'
+complete -c flink -n "__fish_flink_using_subcommand state; and __fish_seen_subcommand_from get" -l no-progress -d 'Plain lines instead of a progress bar'
+complete -c flink -n "__fish_flink_using_subcommand state; and __fish_seen_subcommand_from get" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c flink -n "__fish_flink_using_subcommand state; and __fish_seen_subcommand_from scan" -l key -d 'Only rows whose key column has this value (NAME alone: NULL); give all key columns and one key group is read' -r
+complete -c flink -n "__fish_flink_using_subcommand state; and __fish_seen_subcommand_from scan" -l where -d 'Only rows in which this column has this value (NAME alone: NULL)' -r
+complete -c flink -n "__fish_flink_using_subcommand state; and __fish_seen_subcommand_from scan" -l limit -d 'At most so many rows of a state; 0: all' -r
+complete -c flink -n "__fish_flink_using_subcommand state; and __fish_seen_subcommand_from scan" -s m -l jobmanager -d 'Send the command to a real Flink cluster\'s JobManager instead of a job on this machine' -r
+complete -c flink -n "__fish_flink_using_subcommand state; and __fish_seen_subcommand_from scan" -s o -l output -d 'What is printed on standard output' -r -f -a "text\t'As Flink prints it'
+json\t'One JSON document'
+dot\t'A graph for Graphviz (`info` only)'
+csv\t'Rows as CSV (`state show` only)'
+parquet\t'Rows as Parquet (`state show` only)'"
+complete -c flink -n "__fish_flink_using_subcommand state; and __fish_seen_subcommand_from scan" -s q -l quiet -d 'Print only the one thing a script wants: the job\'s id, the savepoint\'s path'
+complete -c flink -n "__fish_flink_using_subcommand state; and __fish_seen_subcommand_from scan" -s v -l verbose -d 'With an error, print the chain of its causes'
+complete -c flink -n "__fish_flink_using_subcommand state; and __fish_seen_subcommand_from scan" -l no-progress -d 'Plain lines instead of a progress bar'
+complete -c flink -n "__fish_flink_using_subcommand state; and __fish_seen_subcommand_from scan" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c flink -n "__fish_flink_using_subcommand state; and __fish_seen_subcommand_from gc" -l older-than -d 'Leave alone what was written more lately than this' -r
 complete -c flink -n "__fish_flink_using_subcommand state; and __fish_seen_subcommand_from gc" -s m -l jobmanager -d 'Send the command to a real Flink cluster\'s JobManager instead of a job on this machine' -r
 complete -c flink -n "__fish_flink_using_subcommand state; and __fish_seen_subcommand_from gc" -s o -l output -d 'What is printed on standard output' -r -f -a "text\t'As Flink prints it'

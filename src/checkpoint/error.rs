@@ -42,6 +42,16 @@ pub enum CheckpointError {
         /// [`crate::types::limits::JOBMANAGER_STATE`]
         limit: ByteSize,
     },
+    /// A person asked for more rows of a running job's state than one answer holds.
+    #[error(
+        "state {state}: more than {limit} of rows were asked for; narrow it with --key, --where or --limit, or take a savepoint and look into that"
+    )]
+    TooManyRows {
+        /// `<operator uid>/<state name>`
+        state: String,
+        /// [`crate::types::limits::STATE_ANSWER`]
+        limit: ByteSize,
+    },
     /// Rows that Parquet or Flink's types have no word for: a bug of the operator, the connector or the backend.
     #[error("state {state}: {message}")]
     Rows {
@@ -66,7 +76,7 @@ impl CheckpointError {
         match self {
             Self::Io { .. } | Self::SavepointDirectory { .. } => RetryHint::Backoff,
             Self::State(e) => e.retry_hint(),
-            Self::TooLargeForMemory { .. } | Self::Rows { .. } | Self::Invariant(_) => RetryHint::Never,
+            Self::TooLargeForMemory { .. } | Self::TooManyRows { .. } | Self::Rows { .. } | Self::Invariant(_) => RetryHint::Never,
         }
     }
 }

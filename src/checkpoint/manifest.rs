@@ -37,7 +37,7 @@ impl From<CheckpointKind> for SnapshotKind {
     fn from(kind: CheckpointKind) -> Self {
         match kind {
             CheckpointKind::Checkpoint => Self::Checkpoint,
-            CheckpointKind::Savepoint => Self::Savepoint,
+            CheckpointKind::Savepoint | CheckpointKind::Look => Self::Savepoint,
             CheckpointKind::StopWithSavepoint { drain: false } => Self::Stop,
             CheckpointKind::StopWithSavepoint { drain: true } => Self::Drain,
         }

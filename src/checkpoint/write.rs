@@ -2,6 +2,7 @@
 
 use super::columns::{stored_schema, to_stored};
 use super::error::CheckpointError;
+use super::inspect::RowsWanted;
 use super::layout::{METADATA, keyed_file, operator_file};
 use super::manifest::{FORMAT_VERSION, FileEntry, KeyedStateEntry, Manifest, ManifestHeader, OperatorEntry, OperatorStateEntry};
 use super::parquet_file::{FileSink, FileSum, FileWriter, WriteError};
@@ -29,6 +30,8 @@ pub enum SnapshotTarget {
     /// The same files as bytes in memory (checkpoint storage `jobmanager`); a state larger than
     /// [`limits::JOBMANAGER_STATE`] is an error.
     Memory,
+    /// Rows of one state that a person asked for, in memory; more than [`limits::STATE_ANSWER`] are an error.
+    Rows(Arc<RowsWanted>),
 }
 
 /// The state of one operator in one subtask at one barrier. A chain hands over one for each of its operators.
@@ -99,6 +102,9 @@ impl WrittenSubtask {
 /// Writes one operator's state in one subtask: one Parquet file a state, each of them synced when this returns. Blocks; meant for a
 /// thread that may. After an error the directory is removed with the whole attempt ([`super::delete_checkpoint`]).
 pub fn write_subtask(target: &SnapshotTarget, snapshot: SubtaskSnapshot) -> Result<WrittenSubtask, CheckpointError> {
+    if let SnapshotTarget::Rows(wanted) = target {
+        return pick_rows(wanted, snapshot);
+    }
     let SubtaskSnapshot { operator, subtask, keyed: KeyedSnapshot { states, .. }, operator_state } = snapshot;
     let mut keyed = Vec::with_capacity(states.len());
     for StateSnapshot { descriptor, batches, .. } in states {
@@ -118,6 +124,26 @@ pub fn write_subtask(target: &SnapshotTarget, snapshot: SubtaskSnapshot) -> Resu
         parts.push((state, columns, file));
     }
     Ok(WrittenSubtask { operator, subtask, keyed, parts })
+}
+
+/// The rows that a person asked for, if any of them are here.
+fn pick_rows(wanted: &RowsWanted, snapshot: SubtaskSnapshot) -> Result<WrittenSubtask, CheckpointError> {
+    let SubtaskSnapshot { operator, subtask, keyed: KeyedSnapshot { states, .. }, .. } = snapshot;
+    let mut keyed = Vec::new();
+    let picked = |descriptor: &StateDescriptor| operator == wanted.operator && descriptor.name == wanted.state;
+    for StateSnapshot { descriptor, batches, .. } in states.into_iter().filter(|state| picked(&state.descriptor)) {
+        let rows = wanted.pick(&descriptor, batches)?;
+        let path = keyed_file(&operator, &descriptor.name, subtask);
+        let file = if rows.is_empty() {
+            None
+        } else {
+            let name = format!("{operator}/{}", descriptor.name);
+            let (content, sum) = fill(Vec::new(), &name, descriptor.columns().to_arrow(), rows.into_iter().map(Ok))?;
+            Some(WrittenFile { entry: entry(path, sum), content: Some(content.into()) })
+        };
+        keyed.push((descriptor, file));
+    }
+    Ok(WrittenSubtask { operator, subtask, keyed, parts: Vec::new() })
 }
 
 fn write_file(
@@ -142,7 +168,7 @@ fn write_file(
             let (_, sum) = fill(file, state, schema, batches)?;
             Ok(Some(WrittenFile { entry: entry(path, sum), content: None }))
         }
-        SnapshotTarget::Memory => {
+        SnapshotTarget::Memory | SnapshotTarget::Rows(_) => {
             let (content, sum) = fill(Vec::new(), state, schema, batches)?;
             let (size, limit) = (sum.bytes, limits::JOBMANAGER_STATE);
             if size > limit {
@@ -241,7 +267,7 @@ pub fn complete(
     let manifest = assemble(header, written)?;
     let json = manifest.to_json().map_err(CheckpointError::Invariant)?;
     let place = match target {
-        SnapshotTarget::Memory => Place::Memory(Arc::new(contents)),
+        SnapshotTarget::Memory | SnapshotTarget::Rows(_) => Place::Memory(Arc::new(contents)),
         SnapshotTarget::Directory { storage, dir } => {
             seal(&**storage, dir, &manifest, &json).map_err(CheckpointError::io("completing the checkpoint"))?;
             Place::Directory { storage: Arc::clone(storage), dir: dir.clone() }

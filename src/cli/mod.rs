@@ -96,7 +96,7 @@ fn carry_out(command: &Command, surroundings: &Surroundings, output: &mut Output
         Task::Checkpoint { job, full } => checkpoint::checkpoint(command, surroundings, job, *full, output),
         Task::Generate { directory } => generate::generate(directory, output),
         Task::Run(task) => run::run(command, task, surroundings, output),
-        Task::State(task) => state::state(task, surroundings, output),
+        Task::State(task) => state::state(command, task, surroundings, output),
         Task::Info { job, dot } => info::info(job, *dot, surroundings, output),
         Task::Check { job, restore } => info::check(job, restore, surroundings, output),
     }

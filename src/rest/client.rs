@@ -1,6 +1,7 @@
 //! One client for a job's socket and for a real Flink cluster: the same paths, the same messages. One connection a request, as
 //! Flink's own client does.
 
+use super::rows::RowsRequest;
 use super::types::{
     CheckpointOperation, CheckpointRequest, DisposalRequest, Empty, Errors, FailureCause, JobsOverview, OperationState, Polled,
     SavepointOperation, SavepointTrigger, StopTrigger, Triggered,
@@ -208,6 +209,11 @@ impl Client {
             CheckpointOperation { checkpoint_id: Some(id), .. } => Ok(id),
             CheckpointOperation { checkpoint_id: None, failure_cause: None } => Err(self.unreadable("a checkpoint without a number")),
         }
+    }
+
+    /// Looks at rows of a job's state.
+    pub async fn rows(&self, job: JobId, request: &RowsRequest) -> Result<serde_json::Value, ClientError> {
+        self.request(Method::POST, &format!("/jobs/{job}/state"), request).await
     }
 
     /// Disposes of a savepoint.

@@ -7,6 +7,7 @@ mod operations;
 pub mod recorder;
 pub mod registry;
 mod routes;
+pub mod rows;
 pub mod server;
 pub mod socket;
 pub mod types;

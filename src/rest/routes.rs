@@ -55,6 +55,8 @@ pub(super) enum JobRoute {
     PollCheckpoint(TriggerId),
     /// `POST …/savepoints`
     TriggerSavepoint,
+    /// `POST …/state`
+    Rows,
     /// `POST …/stop`
     TriggerStop,
     /// `GET …/savepoints/:trigger`
@@ -135,6 +137,7 @@ fn job_route(method: &Method, rest: &[&str], query: Option<&str>) -> Result<Opti
         (&Method::POST, ["checkpoints"]) => JobRoute::TriggerCheckpoint,
         (&Method::GET, ["checkpoints", trigger]) => JobRoute::PollCheckpoint(trigger_id(trigger)?),
         (&Method::POST, ["savepoints"]) => JobRoute::TriggerSavepoint,
+        (&Method::POST, ["state"]) => JobRoute::Rows,
         (&Method::POST, ["stop"]) => JobRoute::TriggerStop,
         (&Method::GET, ["savepoints", trigger]) => JobRoute::PollSavepoint(trigger_id(trigger)?),
         _ => return Ok(None),

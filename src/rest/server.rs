@@ -4,13 +4,14 @@
 use super::answers::{Answers, location};
 use super::operations::{OperationKind, OperationResult, Operations};
 use super::routes::{JobRoute, Refusal, Route, route};
+use super::rows::{self, RowsRequest};
 use super::socket::{ControlSocket, may_command};
 use super::types::{
     CheckpointOperation, CheckpointRequest, CheckpointType, DisposalRequest, Empty, Errors, FailureCause, MetricValue, Polled,
     SavepointOperation, SavepointTrigger, StopTrigger, Triggered,
 };
 use crate::checkpoint::{dispose_savepoint, path_of_text};
-use crate::runtime::{CheckpointReply, JobCommand, JobHandle, JobStatus, SavepointRequest, StopRequest};
+use crate::runtime::{CheckpointReply, JobCommand, JobHandle, JobStatus, LookRequest, SavepointRequest, StopRequest};
 use crate::storage::Storage;
 use crate::types::limits::{CONTROL_CONNECTIONS, REQUEST_BODY};
 use crate::types::{CheckpointId, Clock, TriggerId};
@@ -169,6 +170,7 @@ impl Service {
             Route::Job(_, JobRoute::Cancel) => self.cancel(view.status).await,
             Route::Job(_, JobRoute::TriggerCheckpoint) => self.checkpoint(read_body(body).await?),
             Route::Job(_, JobRoute::TriggerSavepoint) => self.savepoint(read_body(body).await?),
+            Route::Job(_, JobRoute::Rows) => self.rows(read_body(body).await?).await,
             Route::Job(_, JobRoute::TriggerStop) => self.stop(read_body(body).await?),
             Route::Job(_, JobRoute::PollCheckpoint(trigger)) => self.poll_checkpoint(trigger),
             Route::Job(_, JobRoute::PollSavepoint(trigger)) => self.poll_savepoint(trigger, OperationKind::Savepoint),
@@ -208,6 +210,23 @@ impl Service {
     fn checkpoint(&self, body: CheckpointRequest) -> Answer {
         let full = body.checkpoint_type == CheckpointType::Full;
         self.command(OperationKind::Checkpoint, body.trigger_id, |trigger, reply| JobCommand::Checkpoint { full, trigger, reply })
+    }
+
+    /// Looks at rows; the answer comes when the job has taken its barrier through.
+    async fn rows(&self, body: RowsRequest) -> Answer {
+        let (reply, result) = oneshot::channel();
+        let request = LookRequest { state: body.state, selection: body.selection.clone() };
+        let look = JobCommand::Look { request, trigger: TriggerId::from_u128(rand::random()), reply };
+        let gone = || {
+            let message = format!("job {} has ended ({})", self.job.id, self.job.view().status.as_str());
+            Refusal { status: 409, message }
+        };
+        self.job.commands.send(look).await.map_err(|_| gone())?;
+        let snapshot = result.await.map_err(|_| gone())?.map_err(rows::refusal)?;
+        // Encoding takes its time; other requests are answered meanwhile.
+        let encoded = tokio::task::spawn_blocking(move || rows::document(&snapshot, &body.selection));
+        let encoded = encoded.await.map_err(|e| Refusal { status: 500, message: e.to_string() })?;
+        Ok((StatusCode::OK, encoded.map_err(rows::refusal)?))
     }
 
     /// Sends a command and keeps its result for whoever polls; answers with the request's id at once.
@@ -295,6 +314,7 @@ fn look(answers: &Answers<'_>, asked: JobRoute) -> Answer {
         }
         JobRoute::Cancel
         | JobRoute::TriggerCheckpoint
+        | JobRoute::Rows
         | JobRoute::TriggerSavepoint
         | JobRoute::TriggerStop
         | JobRoute::PollCheckpoint(_)

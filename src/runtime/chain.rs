@@ -272,6 +272,28 @@ impl Chain {
         Ok(snapshots)
     }
 
+    /// Takes a snapshot of the keyed state of one operator, for a person who looks, and forwards the barrier as [`Self::snapshot`] does.
+    /// Nothing else changes.
+    pub(crate) fn look(
+        &mut self,
+        barrier: Barrier,
+        operator: Option<&OperatorUid>,
+        forward: bool,
+    ) -> Result<Vec<SubtaskSnapshot>, TaskError> {
+        self.flush()?;
+        let mut snapshots = Vec::new();
+        for node in self.nodes.iter_mut().filter(|node| Some(&node.uid) == operator) {
+            let keyed = node.state.snapshot();
+            let keyed = keyed.map_err(|source| TaskError::State { operator: node.name.clone(), source })?;
+            let (operator, operator_state) = (node.uid.clone(), Vec::new());
+            snapshots.push(SubtaskSnapshot { operator, subtask: self.subtask, keyed, operator_state });
+        }
+        if forward {
+            self.broadcast(&StreamElement::Barrier(barrier));
+        }
+        Ok(snapshots)
+    }
+
     /// Checkpoint `id` is complete: sinks make everything up to it visible (an earlier notification may have been missed).
     pub(crate) fn commit(&mut self, id: CheckpointId) -> Result<(), TaskError> {
         for node in &mut self.nodes {

@@ -4,9 +4,11 @@
 use super::attempt_files::AttemptFiles;
 use super::error::{Leftovers, TaskError};
 use super::execution::{Attempt, Blueprint};
-use super::handle::{CheckpointReply, CheckpointView, JobCommand, JobHandle, JobStatus};
+use super::handle::{CheckpointReply, CheckpointView, JobCommand, JobHandle, JobStatus, LookRequest};
+use super::states::operator_states;
 use super::task::{Blocking, TaskCommand};
 use crate::checkpoint::coordinator::{Action, Coordinator, Event, FailureReason, Request};
+use crate::checkpoint::inspect::{InspectError, RowsWanted, Snapshot};
 use crate::checkpoint::retention::{Ending, is_discarded};
 use crate::checkpoint::settings::{CheckpointStorage, ClaimMode};
 use crate::checkpoint::{
@@ -29,6 +31,8 @@ use tokio::sync::{mpsc, oneshot};
 const PATIENCE: Duration = Duration::from_secs(10);
 
 type Reply = oneshot::Sender<Result<CheckpointReply, String>>;
+
+type LookReply = oneshot::Sender<Result<Snapshot, InspectError>>;
 
 /// What an attempt must do because of a decision.
 #[derive(Debug)]
@@ -56,6 +60,8 @@ pub(crate) struct Checkpointing {
     pending: BTreeMap<CheckpointId, Pending>,
     completed: BTreeMap<CheckpointId, CompletedCheckpoint>,
     replies: BTreeMap<TriggerId, Reply>,
+    /// Who waits for rows, and for which.
+    looks: BTreeMap<TriggerId, (RowsWanted, LookReply)>,
     /// What the job was started from.
     initial: Option<Arc<OpenCheckpoint>>,
     /// Its directory, as long as it is this job's and there.
@@ -99,6 +105,7 @@ impl Checkpointing {
             pending: BTreeMap::new(),
             completed: BTreeMap::new(),
             replies: BTreeMap::new(),
+            looks: BTreeMap::new(),
             initial: restore.map(Arc::new),
             claimed,
             leaving: BTreeMap::new(),
@@ -215,13 +222,31 @@ impl Checkpointing {
                 (trigger, Request::Stop { directory: request.directory, drain: request.drain, timeout: request.timeout }, reply)
             }
             JobCommand::Checkpoint { full, trigger, reply } => (trigger, Request::Checkpoint { full }, reply),
+            JobCommand::Look { request, trigger, reply } => return self.asked(request, trigger, reply),
         };
         self.replies.insert(trigger, reply);
         self.handle(Event::Requested { trigger, request });
     }
 
+    /// A person wants to look at rows.
+    fn asked(&mut self, request: LookRequest, trigger: TriggerId, reply: LookReply) {
+        let states = operator_states(&self.blueprint.graph);
+        match RowsWanted::new(&request.state, request.selection, &states, self.blueprint.max_parallelism) {
+            Ok(wanted) => {
+                self.looks.insert(trigger, (wanted, reply));
+                self.handle(Event::Requested { trigger, request: Request::Look });
+            }
+            // Whoever asked may have gone away, here and below.
+            Err(error) => drop(reply.send(Err(error))),
+        }
+    }
+
     /// Answers a request that cannot be carried out now.
     pub(crate) fn refuse(command: JobCommand, why: &str) {
+        if let JobCommand::Look { reply, .. } = command {
+            drop(reply.send(Err(InspectError::Unanswered(why.to_owned()))));
+            return;
+        }
         let (JobCommand::Savepoint { reply, .. } | JobCommand::Stop { reply, .. } | JobCommand::Checkpoint { reply, .. }) = command else {
             return;
         };
@@ -298,6 +323,7 @@ impl Checkpointing {
                     attempt.tell_all(&TaskCommand::Abort(checkpoint));
                     self.abort(checkpoint, &message);
                 }
+                Action::Look { checkpoint, trigger } => self.look(checkpoint, trigger, attempt),
                 Action::FinishTasks { checkpoint } => attempt.tell_all(&TaskCommand::Finish { commit: checkpoint.is_none() }),
                 Action::FailJob { message } => return Some(Verdict::Fail(message)),
                 Action::CancelJob => return Some(Verdict::Cancel),
@@ -319,6 +345,7 @@ impl Checkpointing {
                 Action::Reply { trigger, result } => self.reply(trigger, result),
                 Action::Finalize { .. }
                 | Action::Trigger { .. }
+                | Action::Look { .. }
                 | Action::FinishTasks { .. }
                 | Action::FailJob { .. }
                 | Action::CancelJob => {}
@@ -354,6 +381,25 @@ impl Checkpointing {
         let pending = Pending { kind, files: Arc::clone(&files), written: Vec::new(), latest_ack: None };
         self.pending.insert(id, pending);
         attempt.tell_all(&TaskCommand::Trigger(Barrier { id, kind }, files));
+    }
+
+    /// Sends the barrier of a look through the job. What comes of it is in no view: it is no checkpoint.
+    fn look(&mut self, id: CheckpointId, trigger: TriggerId, attempt: &Attempt) {
+        let Some((wanted, _)) = self.looks.get(&trigger) else { return };
+        let target = SnapshotTarget::Rows(Arc::new(wanted.clone()));
+        let (kind, files) = (CheckpointKind::Look, Arc::new(AttemptFiles::new(id, target, self.finalized.clone())));
+        self.pending.insert(id, Pending { kind, files: Arc::clone(&files), written: Vec::new(), latest_ack: None });
+        attempt.tell_all(&TaskCommand::Trigger(Barrier { id, kind }, files));
+    }
+
+    /// Answers whoever looked.
+    fn looked(&mut self, reply: LookReply, result: Result<CheckpointId, String>) {
+        let rows = result.map_err(InspectError::Unanswered).and_then(|id| {
+            self.pending.remove(&id);
+            let rows = self.completed.remove(&id).ok_or_else(|| InspectError::Unanswered("the rows were not kept".to_owned()))?;
+            Ok(Snapshot::of(rows.open()?))
+        });
+        drop(reply.send(rows));
     }
 
     fn target(&mut self, id: CheckpointId, kind: CheckpointKind, directory: Option<PathBuf>) -> Result<SnapshotTarget, String> {
@@ -402,7 +448,7 @@ impl Checkpointing {
             checkpoint: id,
             kind: match kind {
                 CheckpointKind::Checkpoint => SnapshotKind::Checkpoint,
-                CheckpointKind::Savepoint => SnapshotKind::Savepoint,
+                CheckpointKind::Savepoint | CheckpointKind::Look => SnapshotKind::Savepoint,
                 CheckpointKind::StopWithSavepoint { drain: false } => SnapshotKind::Stop,
                 CheckpointKind::StopWithSavepoint { drain: true } => SnapshotKind::Drain,
             },
@@ -441,8 +487,12 @@ impl Checkpointing {
     }
 
     fn abort(&mut self, id: CheckpointId, message: &str) {
-        tracing::warn!(checkpoint = %id, reason = message, "checkpoint failed");
         let pending = self.pending.remove(&id);
+        if let Some(look) = pending.as_ref().filter(|p| p.kind == CheckpointKind::Look) {
+            look.files.give_up();
+            return;
+        }
+        tracing::warn!(checkpoint = %id, reason = message, "checkpoint failed");
         self.handle.update(|view| {
             view.checkpoints.in_progress = view.checkpoints.in_progress.saturating_sub(u64::from(pending.is_some()));
             view.checkpoints.failed += 1;
@@ -493,6 +543,10 @@ impl Checkpointing {
         trigger: TriggerId,
         result: Result<crate::checkpoint::coordinator::Completed, crate::checkpoint::coordinator::RequestError>,
     ) {
+        if let Some((_, reply)) = self.looks.remove(&trigger) {
+            let result = result.map(|completed| completed.checkpoint).map_err(|error| error.message(self.blueprint.job));
+            return self.looked(reply, result);
+        }
         let Some(reply) = self.replies.remove(&trigger) else { return };
         let result = match result {
             Ok(completed) => Ok(CheckpointReply { id: completed.checkpoint, path: completed.path }),

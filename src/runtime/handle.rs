@@ -1,5 +1,6 @@
 //! What the control plane may ask of a running job, and what it may look at.
 
+use crate::checkpoint::inspect::{InspectError, Selection, Snapshot};
 use crate::types::{CheckpointId, JobId, TriggerId, WallTime};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -74,6 +75,15 @@ pub struct StopRequest {
     pub timeout: Option<Duration>,
 }
 
+/// `flink state get`, `flink state scan`.
+#[derive(Debug, Clone)]
+pub struct LookRequest {
+    /// `OPERATOR/STATE`
+    pub state: String,
+    /// Which rows.
+    pub selection: Selection,
+}
+
 /// A checkpoint or savepoint that a person asked for and that is complete.
 #[derive(Debug, Clone)]
 pub struct CheckpointReply {
@@ -108,6 +118,15 @@ pub enum JobCommand {
         trigger: TriggerId,
         /// The result, when it is complete or has failed.
         reply: oneshot::Sender<Result<CheckpointReply, String>>,
+    },
+    /// Looks at rows of one state at a consistent point; the job goes on.
+    Look {
+        /// Which ones.
+        request: LookRequest,
+        /// Names the request.
+        trigger: TriggerId,
+        /// The rows, as a snapshot in memory of this state alone.
+        reply: oneshot::Sender<Result<Snapshot, InspectError>>,
     },
     /// Takes a checkpoint now.
     Checkpoint {

@@ -27,7 +27,8 @@ mod view;
 
 pub use error::{JobOutcome, Leftovers, StartError, TaskError};
 pub use handle::{
-    CheckpointReply, CheckpointView, CheckpointsView, JobCommand, JobHandle, JobStatus, JobView, SavepointRequest, StopRequest, VertexView,
+    CheckpointReply, CheckpointView, CheckpointsView, JobCommand, JobHandle, JobStatus, JobView, LookRequest, SavepointRequest,
+    StopRequest, VertexView,
 };
 pub use job::{Job, StartOptions};
 pub use states::operator_states;

@@ -7,7 +7,7 @@ use super::chain::Chain;
 use super::error::TaskError;
 use super::gate::{GateEvent, InputGate};
 use super::in_flight;
-use crate::checkpoint::{OperatorStatePart, SubtaskSnapshot, WrittenSubtask};
+use crate::checkpoint::{OperatorStatePart, SnapshotTarget, SubtaskSnapshot, WrittenSubtask};
 use crate::connector::{SourceEvent, SourceReader};
 use crate::expr::CompiledExpr;
 use crate::operator::InputIndex;
@@ -142,7 +142,12 @@ impl Task {
     }
 
     fn snapshot(&mut self, barrier: Barrier, splits: Option<arrow::array::RecordBatch>, ended: bool) -> Result<(), TaskError> {
-        let snapshots = self.chain.snapshot(barrier, splits, !ended)?;
+        let announced = self.targets.iter().find(|(announced, _)| announced.id == barrier.id);
+        let snapshots = match announced.map(|(_, files)| &files.target) {
+            Some(SnapshotTarget::Rows(wanted)) => self.chain.look(barrier, Some(&wanted.operator), !ended)?,
+            None if barrier.kind == CheckpointKind::Look => self.chain.look(barrier, None, !ended)?,
+            _ => self.chain.snapshot(barrier, splits, !ended)?,
+        };
         self.hand_in(barrier.id, snapshots);
         Ok(())
     }
@@ -312,9 +317,11 @@ impl SourceTask {
                 if matches!(barrier.kind, CheckpointKind::StopWithSavepoint { drain: true }) && *phase == Phase::Running {
                     self.end(phase)?;
                 }
-                let splits = self.reader.snapshot();
-                let splits = splits.map_err(|source| TaskError::Connector { operator: self.name.clone(), source })?;
-                self.task.snapshot(barrier, Some(splits), *phase == Phase::Ended)?;
+                let splits = match barrier.kind {
+                    CheckpointKind::Look => None,
+                    _ => Some(self.reader.snapshot().map_err(|source| TaskError::Connector { operator: self.name.clone(), source })?),
+                };
+                self.task.snapshot(barrier, splits, *phase == Phase::Ended)?;
                 if matches!(barrier.kind, CheckpointKind::StopWithSavepoint { .. }) && *phase == Phase::Running {
                     *phase = Phase::Suspended(barrier.id);
                 }

@@ -1,5 +1,6 @@
 //! A job without a graph: answers commands as a real one does, so that the control plane can be tested alone.
 
+use crate::checkpoint::inspect::InspectError;
 use crate::checkpoint::{JobEntry, METADATA, Manifest, SnapshotKind};
 use crate::metrics::OperatorMetrics;
 use crate::runtime::{CheckpointReply, CheckpointView, CheckpointsView, JobCommand, JobHandle, JobStatus, JobView, VertexView};
@@ -149,6 +150,9 @@ impl FakeJob {
                         self.enter(JobStatus::Finished);
                         return;
                     }
+                }
+                JobCommand::Look { reply, .. } => {
+                    let _ = reply.send(Err(InspectError::Unanswered("this job keeps no state".to_owned())));
                 }
                 JobCommand::Checkpoint { reply, .. } => {
                     let dir = Some(PathBuf::from("/checkpoints"));

@@ -23,6 +23,9 @@ pub enum CheckpointKind {
     Checkpoint,
     /// `flink savepoint`: processing goes on, sinks do not commit because of it.
     Savepoint,
+    /// `flink state get`, `flink state scan`: a person looks at the rows of one state. Nothing is kept and nothing changes: sources say no
+    /// position, sinks prepare nothing.
+    Look,
     /// `flink stop`: sources stop at the barrier. With `drain` they emit the maximum watermark before it.
     StopWithSavepoint {
         /// `--drain`
@@ -31,9 +34,9 @@ pub enum CheckpointKind {
 }
 
 impl CheckpointKind {
-    /// True for both kinds of savepoint.
+    /// True for both kinds of savepoint, and for what is like one: rows in columns, that no restart begins from.
     pub const fn is_savepoint(self) -> bool {
-        matches!(self, Self::Savepoint | Self::StopWithSavepoint { .. })
+        matches!(self, Self::Savepoint | Self::StopWithSavepoint { .. } | Self::Look)
     }
 }
 

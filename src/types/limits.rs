@@ -58,6 +58,9 @@ pub const ENDED_JOBS: usize = 200;
 /// Bytes of a `job.toml`.
 pub const JOB_FILE: ByteSize = ByteSize(16 << 20);
 
+/// Bytes of rows of a running job's state that one subtask hands to a person who asks: they are held in memory, and sent in one answer.
+pub const STATE_ANSWER: ByteSize = ByteSize(16 << 20);
+
 /// Rows that are sorted at once when a savepoint is built from files: some hundred megabytes. Larger files are read several times.
 pub const IMPORT_ROWS: usize = 1 << 20;
 

@@ -213,6 +213,42 @@ fn wrong_questions_have_exit_code_2_and_snapshots_that_are_not_sound_6() {
 }
 
 #[test]
+fn the_state_of_a_running_job_is_shown_at_one_point_and_the_job_goes_on() {
+    let place = Place::new();
+    place.text(&["run", "-d", "-q", "watch.toml", "-D", "execution.checkpointing.interval=1h"], 0);
+    let state = until("the rows to be counted", || {
+        let scanned = place.json(&["state", "scan", "counts", "t"]);
+        (scanned["rows"].as_array()?.len() == 3).then(|| scanned["state"].as_str().unwrap().to_owned())
+    });
+    let found = place.json(&["state", "get", "counts", &state, "--key", "a=1"]);
+    let row = &found["rows"][0];
+    assert!(found["rows"].as_array().unwrap().len() == 1 && row["a"] == 1, "{found}");
+    let column = found["columns"].as_array().unwrap().last().unwrap()["name"].as_str().unwrap().to_owned();
+    assert_eq!(row[&column], 2);
+    assert!(place.text(&["state", "get", "counts", &state, "--key", "a=77"], 0).contains("(no rows)"));
+    assert!(place.text(&["state", "scan", "counts", &state, "--limit", "1"], 0).contains("these are the first 1"));
+    fs::write(place.path().join("in/2.json"), "{\"a\":1,\"b\":\"new\"}\n").unwrap();
+    until("the new row to be counted", || {
+        (place.json(&["state", "get", "counts", &state, "--key", "a=1"])["rows"][0][&column] == 3).then_some(())
+    });
+    let misspelled = state.replace("groups", "group");
+    for (args, code, says) in [
+        (vec!["state", "get", "counts", &misspelled, "--key", "a=1"], 2, "did you mean"),
+        (vec!["state", "get", "counts", &state, "--key", "a=x"], 2, "\"x\" is no BIGINT"),
+        (vec!["state", "get", "counts", &state], 2, "--key"),
+        (vec!["state", "scan", "nobody", &state], 3, "nobody"),
+    ] {
+        let err = place.text(&args, code);
+        assert!(err.contains(says), "{args:?}: {err}");
+    }
+    // Looking is no checkpoint: nothing was committed because of it.
+    assert_eq!(place.last_count(), None);
+    place.text(&["stop", "-q", "-p", "saved", "counts"], 0);
+    assert_eq!(place.last_count(), Some(3));
+    assert!(place.text(&["state", "scan", "counts", &state], 3).contains("has ended"));
+}
+
+#[test]
 fn what_a_killed_job_left_unfinished_is_cleaned_up_when_asked() {
     let place = Place::new();
     let job = place.path().join("checkpoints/0000000000000000000000000000002a");

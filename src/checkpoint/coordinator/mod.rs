@@ -42,6 +42,8 @@ pub enum Request {
         /// How long it may take; as long as a checkpoint without.
         timeout: Option<Duration>,
     },
+    /// `flink state get`, `flink state scan`
+    Look,
     /// `flink stop`
     Stop {
         /// Where to; `savepoint-dir` without.
@@ -138,6 +140,13 @@ pub enum Action {
         directory: Option<PathBuf>,
         /// It must not refer to files of earlier ones.
         full: bool,
+    },
+    /// Send barriers from all sources for somebody who looks at rows; no directory is needed.
+    Look {
+        /// The number of its barrier.
+        checkpoint: CheckpointId,
+        /// Who looks.
+        trigger: TriggerId,
     },
     /// All tasks have acknowledged: write `_metadata`; answer with [`Event::Finalized`].
     Finalize {
@@ -387,7 +396,7 @@ impl Coordinator {
             return;
         }
         let (directory, suspends) = match &request {
-            Request::Checkpoint { .. } => (None, false),
+            Request::Checkpoint { .. } | Request::Look => (None, false),
             Request::Savepoint { directory, cancel, .. } => (Some(directory), *cancel),
             Request::Stop { directory, .. } => (Some(directory), true),
         };
@@ -443,6 +452,11 @@ impl Coordinator {
             return;
         }
         let Some(pending) = self.pending.remove(&checkpoint) else { return };
+        if let (CheckpointKind::Look, Origin::Requested { trigger, .. }) = (pending.kind, &pending.origin) {
+            // It is no checkpoint: neither failures nor pauses count from it.
+            out.push(Action::Reply { trigger: *trigger, result: Ok(Completed { checkpoint, path }) });
+            return;
+        }
         self.failures.succeeded(checkpoint);
         self.schedule.completed(now);
         self.borrowed &= pending.kind.is_savepoint();
@@ -476,7 +490,7 @@ impl Coordinator {
                 }
                 self.finish_tasks(Some(checkpoint), out);
             }
-            (CheckpointKind::Savepoint, Origin::Periodic | Origin::Final) => {}
+            (CheckpointKind::Savepoint, Origin::Periodic | Origin::Final) | (CheckpointKind::Look, _) => {}
         }
     }
 
@@ -587,6 +601,9 @@ impl Coordinator {
     fn fail(&mut self, now: Duration, checkpoint: CheckpointId, failure: Failure, out: &mut Vec<Action>) {
         let Failure { reason, detail, by_task } = failure;
         let Some(pending) = self.abort(checkpoint, reason, &detail, out) else { return };
+        if pending.kind == CheckpointKind::Look {
+            return;
+        }
         let is_stop = matches!(pending.kind, CheckpointKind::StopWithSavepoint { .. });
         if self.stop.as_ref().is_some_and(|stop| pending.is_requested_by(stop.trigger)) {
             self.stop = None;
@@ -667,6 +684,7 @@ impl Coordinator {
             Origin::Requested { request: Request::Stop { drain, .. }, directory, .. } => {
                 (CheckpointKind::StopWithSavepoint { drain: *drain }, directory.clone())
             }
+            Origin::Requested { request: Request::Look, .. } => (CheckpointKind::Look, None),
             Origin::Requested { .. } | Origin::Periodic | Origin::Final => (CheckpointKind::Checkpoint, None),
         };
         let full = self.borrowed
@@ -677,7 +695,15 @@ impl Coordinator {
             Origin::Requested { .. } | Origin::Periodic | Origin::Final => None,
         };
         let deadline = now.saturating_add(own_timeout.unwrap_or(self.settings.timeout));
+        let looking = match &origin {
+            Origin::Requested { trigger, request: Request::Look, .. } => Some(*trigger),
+            _ => None,
+        };
         self.pending.insert(checkpoint, Pending::new(kind, origin, self.tasks, deadline, self.all_ended()));
+        if let Some(trigger) = looking {
+            out.push(Action::Look { checkpoint, trigger });
+            return;
+        }
         out.push(Action::Trigger { checkpoint, kind, directory, full });
     }
 }

@@ -18,7 +18,7 @@ pub(super) enum Origin {
 impl Origin {
     /// Savepoints wait neither for other checkpoints nor for pauses (Flink: forced).
     pub(super) fn is_savepoint(&self) -> bool {
-        matches!(self, Self::Requested { request: Request::Savepoint { .. } | Request::Stop { .. }, .. })
+        matches!(self, Self::Requested { request: Request::Savepoint { .. } | Request::Stop { .. } | Request::Look, .. })
     }
 
     pub(super) fn is_periodic(&self) -> bool {

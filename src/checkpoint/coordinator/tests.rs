@@ -109,6 +109,27 @@ fn a_checkpoint_is_triggered_acknowledged_finalized_and_notified() {
 }
 
 #[test]
+fn a_look_is_answered_beside_a_checkpoint_and_counts_for_nothing_when_it_fails() {
+    let looked = |n: u64, by: u128| Action::Look { checkpoint: id(n), trigger: trigger(by) };
+    let mut c = coordinator(settings());
+    assert_eq!(c.handle(ms(0), Event::Tick), [triggered(1)]);
+    assert_eq!(c.handle(ms(1), requested(9, Request::Look)), [looked(2, 9)], "it does not wait for the checkpoint");
+    acknowledge(&mut c, 2, 2);
+    let in_memory = Event::Finalized { checkpoint: id(2), result: Ok(None) };
+    let answered = Action::Reply { trigger: trigger(9), result: Ok(Completed { checkpoint: id(2), path: None }) };
+    assert_eq!(c.handle(ms(3), in_memory), [answered], "nobody commits because of it");
+    assert_eq!((c.restart_point(), c.retained().len(), c.pending().count()), (None, 0, 1));
+    assert_eq!(complete(&mut c, 5, 1), [notified(1, true)]);
+    // No failure is tolerated here, but this one is none of the job's.
+    assert_eq!(c.handle(ms(6), requested(10, Request::Look)), [looked(3, 10)]);
+    let too_much = Event::Declined { checkpoint: id(3), task: 1, reason: FailureReason::Async, message: "too many rows".to_owned() };
+    let actions = c.handle(ms(7), too_much);
+    assert!(matches!(&actions[..], [Action::Abort { .. }, Action::Reply { result: Err(_), .. }]), "{actions:?}");
+    assert!(format!("{actions:?}").contains("too many rows"), "{actions:?}");
+    assert_eq!(c.restart_point(), Some(id(1)));
+}
+
+#[test]
 fn the_first_checkpoint_comes_at_a_random_time_between_min_pause_and_interval() {
     let at = |seed| {
         let settings = CheckpointSettings { min_pause: ms(400), ..settings() };
@@ -386,8 +407,12 @@ impl World {
             Event::JobRestarting => self.ended.clear(),
             _ => {}
         }
-        if let Event::Finalized { checkpoint, .. } = event {
+        if let Event::Finalized { checkpoint, result } = event {
             self.finalizing.remove(checkpoint);
+            // Nobody is notified of a look; its answer is its end.
+            if result.is_ok() && self.pending.get(checkpoint) == Some(&CheckpointKind::Look) {
+                self.pending.remove(checkpoint);
+            }
         }
         for action in actions {
             match action {
@@ -403,6 +428,11 @@ impl World {
                     }
                     self.last_id = checkpoint.number();
                     self.pending.insert(*checkpoint, *kind);
+                }
+                Action::Look { checkpoint, .. } => {
+                    prop_assert!(checkpoint.number() > self.last_id && !self.finish_seen);
+                    self.last_id = checkpoint.number();
+                    self.pending.insert(*checkpoint, CheckpointKind::Look);
                 }
                 Action::Finalize { checkpoint } => {
                     prop_assert!(self.pending.contains_key(checkpoint) && self.finalizing.insert(*checkpoint));
@@ -457,7 +487,7 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         3 => (0u64..1500).prop_map(Step::Wait),
         4 => Just(Step::Wake),
-        2 => (0u8..6).prop_map(Step::Ask),
+        2 => (0u8..7).prop_map(Step::Ask),
         8 => (0usize..3, 0usize..TASKS).prop_map(|(at, task)| Step::Acknowledge(at, task)),
         1 => (0usize..3, 0u8..3).prop_map(|(at, reason)| Step::Decline(at, reason)),
         5 => (0usize..3, prop::bool::weighted(0.8)).prop_map(|(at, ok)| Step::Finalize(at, ok)),
@@ -482,7 +512,8 @@ fn event_of(step: &Step, world: &mut World) -> Option<Event> {
             let request = match what {
                 0 | 1 => Request::Checkpoint { full: *what == 0 },
                 2 | 3 => savepoint(*what == 2),
-                _ => stop(*what == 4),
+                4 | 5 => stop(*what == 4),
+                _ => Request::Look,
             };
             requested(n, request)
         }

@@ -7,20 +7,16 @@ impl Snapshot {
     /// An error names the nearest that there is.
     pub fn find(&self, text: &str) -> Result<Vec<StateRef<'_>>, InspectError> {
         let states = self.states();
-        let asked = text.trim_end_matches('/');
-        let address =
-            |state: &StateRef<'_>| state.address() == asked || format!("{}/operator/{}", state.operator.uid, state.name()) == asked;
-        let own = states.iter().copied().find(|s| s.address() == asked);
-        if let Some(state) = own.or_else(|| states.iter().copied().find(|s| s.descriptor().is_none() && address(s))) {
-            return Ok(vec![state]);
+        let long = |state: &&StateRef<'_>| {
+            let address = format!("{}/operator/{}", state.operator.uid, state.name());
+            state.descriptor().is_none() && address == text.trim_end_matches('/')
+        };
+        let addresses: Vec<String> = states.iter().map(StateRef::address).collect();
+        let operators: Vec<&str> = self.manifest().operators.iter().map(|o| o.uid.as_str()).collect();
+        match resolve(text, &addresses, &operators, &self.name()) {
+            Ok(found) => Ok(found.into_iter().map(|at| states[at]).collect()),
+            Err(error) => states.iter().find(long).map(|state| vec![*state]).ok_or(error),
         }
-        let of_operator: Vec<StateRef<'_>> = states.iter().copied().filter(|s| s.operator.uid.as_str() == asked).collect();
-        if !of_operator.is_empty() {
-            return Ok(of_operator);
-        }
-        let below = |uid: &str| uid.strip_prefix(asked).is_some_and(|rest| rest.starts_with('/'));
-        let found: Vec<StateRef<'_>> = states.iter().copied().filter(|s| below(s.operator.uid.as_str())).collect();
-        if found.is_empty() { Err(self.unknown(asked, &states)) } else { Ok(found) }
     }
 
     /// The one state that `text` stands for.
@@ -36,24 +32,31 @@ impl Snapshot {
             }
         }
     }
+}
 
-    fn unknown(&self, asked: &str, states: &[StateRef<'_>]) -> InspectError {
-        let operators = &self.manifest().operators;
-        if operators.iter().any(|o| o.uid.as_str() == asked) {
-            return InspectError::asked(
-                format!("operator {asked} has no state in {}", self.name()),
-                "`flink state ls PATH` shows what there is",
-            );
-        }
-        let addresses: Vec<String> = states.iter().map(StateRef::address).collect();
-        let names = addresses.iter().map(String::as_str).chain(operators.iter().map(|o| o.uid.as_str()));
-        let next = match nearest(asked, names) {
-            Some(name) => format!("did you mean {name}?"),
-            None if addresses.is_empty() => "it holds no state at all".to_owned(),
-            None => format!("there are {}", listed(&addresses)),
-        };
-        InspectError::asked(format!("there is no operator or state \"{asked}\" in {}", self.name()), next)
+/// The positions of those `addresses` (`OPERATOR/STATE`) that `text` stands for; at least one. `operators`: all uids. `whose`: what has
+/// these states, for the message.
+pub(super) fn resolve(text: &str, addresses: &[String], operators: &[&str], whose: &str) -> Result<Vec<usize>, InspectError> {
+    let asked = text.trim_end_matches('/');
+    let uid = |address: &String| address.rsplit_once('/').map_or(String::new(), |(uid, _)| uid.to_owned());
+    let all = |wanted: &dyn Fn(&String) -> bool| -> Vec<usize> {
+        addresses.iter().enumerate().filter(|(_, address)| wanted(address)).map(|(at, _)| at).collect()
+    };
+    let below = |address: &String| uid(address).strip_prefix(asked).is_some_and(|rest| rest.starts_with('/'));
+    let searches: [&dyn Fn(&String) -> bool; 3] = [&|address| address == asked, &|address| uid(address) == asked, &below];
+    if let Some(found) = searches.iter().map(|wanted| all(*wanted)).find(|found| !found.is_empty()) {
+        return Ok(found);
     }
+    if operators.contains(&asked) {
+        return Err(InspectError::asked(format!("operator {asked} has no state in {whose}"), "`flink state ls PATH` shows what there is"));
+    }
+    let names = addresses.iter().map(String::as_str).chain(operators.iter().copied());
+    let next = match nearest(asked, names) {
+        Some(name) => format!("did you mean {name}?"),
+        None if addresses.is_empty() => "it holds no state at all".to_owned(),
+        None => format!("there are {}", listed(addresses)),
+    };
+    Err(InspectError::asked(format!("there is no operator or state \"{asked}\" in {whose}"), next))
 }
 
 /// The first of `names`, and how many more there are.

@@ -75,7 +75,7 @@ impl Comparison {
                     Some((value, ..)) if value == values.row(row) => self.counts.same += 1,
                     Some((_, part, old)) => {
                         self.counts.changed += 1;
-                        self.keep(|this| this.change(this.object(&before[part], old)?, this.object(batch, row)?))?;
+                        self.keep(|this| Ok(this.change(&this.object(&before[part], old)?, &this.object(batch, row)?)))?;
                     }
                 }
             }
@@ -115,12 +115,12 @@ impl Comparison {
     }
 
     /// The key, and what is other than it was.
-    fn change(&self, before: Map<String, Value>, after: Map<String, Value>) -> Result<RowChange, InspectError> {
+    fn change(&self, before: &Map<String, Value>, after: &Map<String, Value>) -> RowChange {
         let is_key = |name: &String| self.identity.contains(name);
         let key = after.iter().filter(|(name, _)| is_key(name)).map(|(n, v)| (n.clone(), v.clone())).collect();
         let differs = |name: &String| !is_key(name) && before.get(name) != after.get(name);
         let names: Vec<String> = after.keys().filter(|name| differs(name)).cloned().collect();
         let of = |row: &Map<String, Value>| names.iter().filter_map(|n| Some((n.clone(), row.get(n)?.clone()))).collect();
-        Ok(RowChange::Changed { key, before: of(&before), after: of(&after) })
+        RowChange::Changed { key, before: of(before), after: of(after) }
     }
 }

@@ -42,7 +42,7 @@ pub struct RowEncoder(Kind);
 
 enum Kind {
     Text(TextEncoder),
-    Parquet { writer: FileWriter<Vec<u8>>, schema: SchemaRef },
+    Parquet { writer: Box<FileWriter<Vec<u8>>>, schema: SchemaRef },
 }
 
 struct TextEncoder {
@@ -64,7 +64,7 @@ impl RowEncoder {
             RowFormat::Parquet => {
                 let schema = stored_schema(&columns.to_arrow());
                 let writer = FileWriter::new(Vec::new(), Arc::clone(&schema)).map_err(unwritable_rows)?;
-                Kind::Parquet { writer, schema }
+                Kind::Parquet { writer: Box::new(writer), schema }
             }
         };
         Ok(Self(kind))

@@ -12,6 +12,7 @@ mod diff;
 mod encode;
 mod groups;
 mod keys;
+mod live;
 mod orphans;
 mod rows;
 mod seal;
@@ -24,6 +25,7 @@ pub use bootstrap::{Bootstrap, Bootstrapped, Import, ImportFormat, bootstrap};
 pub use defects::{Defect, Defects};
 pub use diff::{RowChange, SnapshotDiff, StateChange, StateDiff, diff};
 pub use encode::{RowEncoder, RowFormat};
+pub use live::RowsWanted;
 pub use orphans::{Orphan, OrphanKind, Orphans, orphans};
 pub use rows::Rows;
 pub use seal::{Sealed, seal};
@@ -72,6 +74,9 @@ pub enum InspectError {
     /// The snapshot could not be written.
     #[error("{0}")]
     Write(#[from] CheckpointError),
+    /// A job that runs could not answer.
+    #[error("{0}")]
+    Unanswered(String),
     /// The disk failed.
     #[error("{context}: {source}")]
     Io {

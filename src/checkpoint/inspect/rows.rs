@@ -25,8 +25,9 @@ impl Snapshot {
     /// the state, and on a state whose form cannot be read.
     pub fn rows<'a>(&'a self, state: StateRef<'a>, selection: &Selection, key_groups: bool) -> Result<Rows<'a>, InspectError> {
         state.readable()?;
-        let selected = selection.compile(&state, self.manifest().max_parallelism)?;
         let (files, columns) = (state.files().iter(), state.columns());
+        let keys = state.descriptor().map_or(&[][..], |d| &d.key.columns);
+        let selected = selection.compile(&state.address(), &columns.columns, keys, self.manifest().max_parallelism)?;
         Ok(Rows { snapshot: self, files, columns, selected, current: None, key_groups })
     }
 

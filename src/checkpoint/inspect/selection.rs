@@ -1,7 +1,7 @@
 //! Which rows of a state are asked for: `carrier=UA` as it is written → a comparison with the column's own type.
 
 use super::address::{listed, nearest};
-use super::{InspectError, KEY_GROUP, StateRef};
+use super::{InspectError, KEY_GROUP};
 use crate::state::canonical_key;
 use crate::types::{Column, KeyGroupRange, LogicalType, MaxParallelism, TypeKind, hash_keys, key_group_of};
 use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, Scalar, StringArray, new_null_array};
@@ -55,11 +55,10 @@ pub(super) struct Compiled {
 }
 
 impl Selection {
-    /// The selection for the rows of `state`. Errors on columns that there are not, and on values that are none of their types.
-    pub(super) fn compile(&self, state: &StateRef<'_>, max: MaxParallelism) -> Result<Compiled, InspectError> {
-        let columns = state.columns().columns;
+    /// The selection for the rows of `state`, whose columns and key columns these are. Errors on columns that there are not, and on
+    /// values that are none of their types.
+    pub(super) fn compile(&self, state: &str, columns: &[Column], keys: &[Column], max: MaxParallelism) -> Result<Compiled, InspectError> {
         let mut conditions = Vec::new();
-        let keys = state.descriptor().map_or(&[][..], |d| &d.key.columns);
         for condition in &self.keys {
             if !keys.iter().any(|key| key.name == condition.column) {
                 return Err(no_column(state, &condition.column, "key column", keys.iter()));
@@ -113,13 +112,13 @@ impl Compiled {
     }
 }
 
-fn no_column<'c>(state: &StateRef<'_>, asked: &str, what: &str, columns: impl Iterator<Item = &'c Column> + Clone) -> InspectError {
+fn no_column<'c>(state: &str, asked: &str, what: &str, columns: impl Iterator<Item = &'c Column> + Clone) -> InspectError {
     let named = || columns.clone().map(|c| c.name.as_str()).filter(|name| *name != KEY_GROUP);
     let next = nearest(asked, named()).map(|name| format!("did you mean {name}?"));
     let names: Vec<String> = columns.clone().filter(|c| c.name != KEY_GROUP).map(|c| format!("{} {}", c.name, c.data_type)).collect();
     let next =
         next.unwrap_or_else(|| if names.is_empty() { format!("it has no {what}s") } else { format!("there are {}", listed(&names)) });
-    InspectError::asked(format!("state {} has no {what} \"{asked}\"", state.address()), next)
+    InspectError::asked(format!("state {state} has no {what} \"{asked}\""), next)
 }
 
 /// One value of this type.

@@ -278,7 +278,7 @@ fn unrecord(path: &Path) {
 type Edit = (&'static str, &'static str, fn(&RecordBatch) -> RecordBatch);
 
 const EDITS: [Edit; 7] = [
-    ("a row in another key's group", "its key belongs to", |rows| {
+    ("a row in another key's group", "; its key belongs to", |rows| {
         let groups = groups::groups_of(rows);
         let moved = groups.iter().enumerate().map(|(i, g)| if i + 1 == groups.len() { g + 1 } else { *g });
         with(rows, "key_group", Arc::new(Int32Array::from_iter_values(moved)))

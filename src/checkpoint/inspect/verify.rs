@@ -156,10 +156,8 @@ impl<'a> RowCheck<'a> {
                 let outside = usize::try_from(found).map_or(true, |found| found >= self.max.get());
                 let max = self.max;
                 let noted = if outside { &mut self.range } else { &mut self.group };
-                noted.note(self.row, || match outside {
-                    true => format!("key group {found}, there are {max}; its key belongs to {right}"),
-                    false => format!("key group {found}, its key belongs to {right}"),
-                });
+                let there_are = if outside { format!(", there are {max}") } else { String::new() };
+                noted.note(self.row, || format!("key group {found}{there_are}; its key belongs to {right}"));
             }
             if found < self.last {
                 let last = self.last;

@@ -30,6 +30,10 @@ pub enum StateAction {
     Import(ImportArgs),
     /// Record the new lengths and checksums of files that another tool has edited, after checking them
     Seal(SealArgs),
+    /// Show the rows of a key in the state of a running job
+    Get(GetArgs),
+    /// Show rows of a running job's state, at a consistent point
+    Scan(ScanArgs),
     /// Show (and with --yes delete) what no complete checkpoint in a directory needs
     Gc(GcArgs),
 }
@@ -149,6 +153,37 @@ pub struct SealArgs {
     /// Which one.
     #[command(flatten)]
     pub path: PathArgs,
+}
+
+/// `flink state get`
+#[derive(Debug, Clone, PartialEq, Eq, ClapArgs)]
+pub struct GetArgs {
+    /// The job: its id, a unique prefix of it, or a unique name
+    #[arg(value_name = "JOB")]
+    pub job: String,
+    /// The state
+    #[arg(value_name = "OPERATOR/STATE")]
+    pub state: String,
+    /// The value of a key column (NAME alone: NULL)
+    #[arg(long = "key", value_name = "NAME=VALUE", required = true)]
+    pub keys: Vec<String>,
+    /// At most so many rows; 0: all
+    #[arg(long = "limit", value_name = "N")]
+    pub limit: Option<u64>,
+}
+
+/// `flink state scan`
+#[derive(Debug, Clone, PartialEq, Eq, ClapArgs)]
+pub struct ScanArgs {
+    /// The job: its id, a unique prefix of it, or a unique name
+    #[arg(value_name = "JOB")]
+    pub job: String,
+    /// The state
+    #[arg(value_name = "OPERATOR/STATE")]
+    pub state: String,
+    /// Which rows.
+    #[command(flatten)]
+    pub select: SelectArgs,
 }
 
 /// `flink state gc`

@@ -7,6 +7,7 @@ use crate::checkpoint::path_of_text;
 use crate::cli::output::{CliError, Output};
 use crate::cli::surroundings::Surroundings;
 use crate::error::ExitStatus;
+use crate::rest::registry::JobRecord;
 use crate::storage::LocalStorage;
 use crate::types::{JobId, SystemClock};
 use serde_json::{Value, json};
@@ -24,7 +25,7 @@ pub(super) fn gc(
     let path = path_of_text(directory).map_err(|e| CliError::new(ExitStatus::Usage, &asked, e.to_string()))?;
     let path = surroundings.working_dir.join(path);
     let registry = surroundings.registry()?;
-    let mut live: Vec<JobId> = registry.all().into_iter().filter(|r| r.is_live()).filter_map(|r| r.job_id()).collect();
+    let mut live: Vec<JobId> = registry.all().into_iter().filter(JobRecord::is_live).filter_map(|r| r.job_id()).collect();
     // A socket without a record: nobody knows whether its job lives.
     live.extend(registry.sockets().into_iter().filter(|id| registry.read(*id).is_none()));
     let io = |source| failed(&asked, InspectError::Io { context: asked.clone(), source });

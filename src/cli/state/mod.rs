@@ -6,11 +6,13 @@ mod check;
 mod diff;
 mod gc;
 mod import;
+mod live;
 mod ls;
 mod show;
 mod table;
 pub mod task;
 
+use super::command::Command;
 use super::output::{CliError, Output};
 use super::surroundings::Surroundings;
 use crate::checkpoint::inspect::{InspectError, Snapshot, snapshots_in};
@@ -26,8 +28,14 @@ use std::sync::Arc;
 use task::StateTask;
 
 /// Carries out `flink state …`.
-pub(super) fn state(task: &StateTask, surroundings: &Surroundings, output: &mut Output<'_>) -> Result<ExitStatus, CliError> {
+pub(super) fn state(
+    command: &Command,
+    task: &StateTask,
+    surroundings: &Surroundings,
+    output: &mut Output<'_>,
+) -> Result<ExitStatus, CliError> {
     match task {
+        StateTask::Live(rows) => live::live(command, rows, surroundings, output),
         StateTask::Ls { path } => ls::ls(path, surroundings, output),
         StateTask::Show { path, state, rows, format: None } => show::show(path, state.as_deref(), rows, surroundings, output),
         StateTask::Show { path, state, rows, format: Some(format) } => {
@@ -127,7 +135,7 @@ fn failed(asked: &str, error: InspectError) -> CliError {
         InspectError::Snapshot(error) => return unreadable(asked, error),
         InspectError::Unsound(_) => ExitStatus::NotRestorable,
         InspectError::Asked { .. } => ExitStatus::Usage,
-        InspectError::Input { .. } | InspectError::Write(_) | InspectError::Io { .. } => ExitStatus::Failed,
+        InspectError::Input { .. } | InspectError::Write(_) | InspectError::Unanswered(_) | InspectError::Io { .. } => ExitStatus::Failed,
     };
     let made = CliError::new(status, asked, error.to_string()).caused_by(&error);
     match error {

@@ -70,6 +70,8 @@ pub enum StateTask {
         /// Which snapshot.
         path: String,
     },
+    /// `flink state get`, `flink state scan`
+    Live(LiveRows),
     /// `flink state gc`
     Gc {
         /// Which directory.
@@ -80,6 +82,20 @@ pub enum StateTask {
         age: Duration,
     },
 }
+
+/// Rows of a job that runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LiveRows {
+    /// The job.
+    pub job: String,
+    /// `OPERATOR/STATE`
+    pub state: String,
+    /// Which rows.
+    pub selection: Selection,
+}
+
+/// Rows of a running job that are asked for unless another number is given.
+const LIVE_ROWS: u64 = 100;
 
 /// Which rows, and how they are shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -133,6 +149,11 @@ impl StateTask {
             StateAction::Verify(verify) => Self::Verify { path: verify.path.path },
             StateAction::Import(import) => import_task(import)?,
             StateAction::Seal(seal) => Self::Seal { path: seal.path.path },
+            StateAction::Get(get) => {
+                let select = SelectArgs { keys: get.keys, columns: Vec::new(), limit: get.limit };
+                live_task(get.job, get.state, select)?
+            }
+            StateAction::Scan(scan) => live_task(scan.job, scan.state, scan.select)?,
             StateAction::Gc(gc) => gc_task(gc)?,
         })
     }
@@ -168,6 +189,14 @@ fn import_task(import: ImportArgs) -> Result<StateTask, UsageError> {
         states.push((state.trim_end_matches('/').to_owned(), file, format));
     }
     Ok(StateTask::Import { job: job_source(import.job)?, states, to: import.to })
+}
+
+fn live_task(job: String, state: String, select: SelectArgs) -> Result<StateTask, UsageError> {
+    let RowsAsked { mut selection, limited, .. } = rows_asked(select, false)?;
+    if !limited {
+        selection.limit = Some(LIVE_ROWS);
+    }
+    Ok(StateTask::Live(LiveRows { job, state, selection }))
 }
 
 fn gc_task(gc: GcArgs) -> Result<StateTask, UsageError> {
