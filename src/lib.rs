@@ -9,7 +9,7 @@
 //! | 6 | [`rest`] | Flink's REST paths over a Unix socket: server, client, registry of jobs |
 //! | 5 | [`runtime`] | job loop, tasks, channels, aligner, chain |
 //! | 4 | [`job`], [`sql`] | job.toml → Spec → Plan → Graph; SQL → Plan |
-//! | 3 | [`operator`], [`connector`], [`checkpoint`] | operators, sources and sinks; coordinator, manifest, savepoint, retention |
+//! | 3 | [`operator`], [`script`], [`connector`], [`checkpoint`] | operators, functions in Lua, sources and sinks; coordinator, manifest, savepoint, retention |
 //! | 2 | [`state`] | keyed state and its backends |
 //! | 1 | [`format`](mod@format), [`expr`], [`storage`], [`metrics`] | bytes ↔ batches; compiled expressions; the one door to files |
 //! | 0 | [`types`], [`error`] | batch, stream element, time, key groups, ids, limits |
@@ -30,6 +30,7 @@ pub mod metrics;
 pub mod operator;
 pub mod rest;
 pub mod runtime;
+pub mod script;
 pub mod sql;
 pub mod state;
 pub mod storage;

@@ -16,7 +16,7 @@ use crate::runtime::operator_states;
 use crate::storage::{LocalStorage, Storage};
 use crate::types::Parallelism;
 use crate::types::limits::JOB_FILE;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// A job that is right.
@@ -54,6 +54,7 @@ pub(super) fn load_job(
         checkpoint_dir: registry.places().checkpoints(),
         savepoint_dir: registry.places().savepoints(),
         functions: &surroundings.functions,
+        read: &read_script,
     };
     let loaded = load(&text, &context).map_err(|problems| {
         let count = problems.list().len();
@@ -95,6 +96,12 @@ pub(super) fn restore_from(options: &RestoreOptions, job: &LoadedJob) -> Result<
         allow_non_restored_state: options.allow_non_restored_state || recovery.ignore_unclaimed,
         claim: options.claim.unwrap_or(recovery.claim),
     }))
+}
+
+/// The text of a script beside the job file.
+fn read_script(path: &Path) -> Result<String, String> {
+    let bytes = LocalStorage.read(path, JOB_FILE.0).map_err(|e| e.to_string())?;
+    String::from_utf8(bytes).map_err(|e| e.to_string())
 }
 
 /// A checkpoint or savepoint, opened and compared with the job.

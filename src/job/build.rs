@@ -3,13 +3,15 @@
 use super::computed::{ComputedSource, OutputColumn};
 use super::configuration::local_path;
 use super::graph::{Edge, Exchange, JobGraph, Node, NodeIndex, NodeKind, SourceNode, WatermarkSpec};
-use super::plan::{Plan, SinkTable, TransformTable};
+use super::plan::{Plan, SinkTable, TransformBody, TransformTable};
 use super::problem::Problem;
+use super::process::ProcessPlan;
 use super::settings::JobSettings;
 use super::tables::{ColumnOrigin, SourceTable, option_problem, sql_problem, uid_of};
 use super::text::Text;
 use crate::connector::{self, Sink, SinkDeclaration, SinkInput, Source, dead_letter_schema};
-use crate::sql::{self, BuildRequest, PlannedFrom, PlannedInput, TransformPlan};
+use crate::operator::OutputPort;
+use crate::sql::{self, AnalyzedTransform, BuildRequest, PlannedFrom, PlannedInput, TransformPlan};
 use crate::types::{ChangelogMode, OperatorUid, Parallelism, Schema};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -18,6 +20,8 @@ use std::sync::Arc;
 #[derive(Debug, Clone)]
 struct Stream {
     node: NodeIndex,
+    /// Which of the node's outputs.
+    port: OutputPort,
     mode: ChangelogMode,
     /// Positions in the columns that arrive.
     unique_key: Option<Vec<usize>>,
@@ -29,10 +33,10 @@ struct Stream {
 pub(crate) fn build(plan: &Plan<'_>, settings: &JobSettings, problems: &mut Vec<Problem>) -> JobGraph {
     let mut builder = Builder { settings, streams: BTreeMap::new(), dead_letters: Vec::new(), nodes: Vec::new(), edges: Vec::new() };
     let live = live_tables(plan);
-    for source in plan.sources.iter().filter(|source| live.contains(source.spec.name.as_str())) {
+    for source in plan.sources.iter().filter(|source| live.contains(&source.spec.name)) {
         builder.source(source, &used_columns(source, plan, &live), problems);
     }
-    for transform in plan.transforms.iter().filter(|transform| live.contains(transform.spec.name.as_str())) {
+    for transform in plan.transforms.iter().filter(|transform| transform.tables().any(|table| live.contains(&table))) {
         builder.transform(transform, problems);
     }
     for sink in &plan.sinks {
@@ -43,26 +47,26 @@ pub(crate) fn build(plan: &Plan<'_>, settings: &JobSettings, problems: &mut Vec<
 }
 
 /// The tables that lead to a sink.
-fn live_tables<'p>(plan: &'p Plan<'_>) -> BTreeSet<&'p str> {
-    let mut live: BTreeSet<&str> = plan.sinks.iter().map(|sink| sink.input.as_str()).collect();
+fn live_tables(plan: &Plan<'_>) -> BTreeSet<String> {
+    let mut live: BTreeSet<String> = plan.sinks.iter().map(|sink| sink.input.clone()).collect();
     for transform in plan.transforms.iter().rev() {
-        if live.contains(transform.spec.name.as_str()) {
-            live.extend(transform.analyzed.used_columns().keys().map(String::as_str));
+        if transform.tables().any(|table| live.contains(&table)) {
+            live.extend(transform.used_columns().into_keys());
         }
     }
     live
 }
 
 /// The positions of the columns of a source's table that the job uses: never none, because rows without columns have no number.
-fn used_columns(source: &SourceTable<'_>, plan: &Plan<'_>, live: &BTreeSet<&str>) -> BTreeSet<usize> {
+fn used_columns(source: &SourceTable<'_>, plan: &Plan<'_>, live: &BTreeSet<String>) -> BTreeSet<usize> {
     let name = &source.spec.name;
     let all = source.table.schema.columns.len();
     let mut used = BTreeSet::new();
     if plan.sinks.iter().any(|sink| sink.input == *name) {
         used.extend(0..all);
     }
-    for transform in plan.transforms.iter().filter(|transform| live.contains(transform.spec.name.as_str())) {
-        used.extend(transform.analyzed.used_columns().get(name).into_iter().flatten());
+    for transform in plan.transforms.iter().filter(|transform| transform.tables().any(|table| live.contains(&table))) {
+        used.extend(transform.used_columns().remove(name).into_iter().flatten());
     }
     if let (Some((_, columns)), Some(rowtime)) = (&source.watermark, source.table.time_attribute) {
         used.extend(columns);
@@ -113,7 +117,7 @@ impl Builder<'_> {
         });
         let kind = NodeKind::Source(SourceNode { source, watermark });
         let node = self.add(table.uid().to_owned(), &table.spec.name, kind, parallelism);
-        let stream = Stream { node, mode: table.table.mode, unique_key, columns: Some(columns) };
+        let stream = Stream { node, port: 0, mode: table.table.mode, unique_key, columns: Some(columns) };
         self.streams.insert(table.spec.name.clone(), stream);
         if let Some(path) = &table.dead_letter {
             match self.dead_letter_sink(table, path) {
@@ -142,16 +146,48 @@ impl Builder<'_> {
     }
 
     fn transform(&mut self, transform: &TransformTable<'_>, problems: &mut Vec<Problem>) {
-        let reads = transform.analyzed.used_columns();
-        if reads.keys().any(|table| !self.streams.contains_key(table)) {
+        if transform.used_columns().keys().any(|table| !self.streams.contains_key(table)) {
             return;
         }
+        match &transform.body {
+            TransformBody::Query(sql, analyzed) => self.query(transform, sql, analyzed, problems),
+            TransformBody::Process(plan) => self.process(transform, plan),
+        }
+    }
+
+    fn query(&mut self, transform: &TransformTable<'_>, sql: &Text, analyzed: &AnalyzedTransform, problems: &mut Vec<Problem>) {
         let projection = |table: &String| Some((table.clone(), self.streams.get(table)?.columns.clone()?));
-        let projections = reads.keys().filter_map(projection).collect();
+        let projections = analyzed.used_columns().keys().filter_map(projection).collect();
         let request = BuildRequest { projections, emit_update_before: transform.emit_update_before };
-        match transform.analyzed.build(&request) {
+        match analyzed.build(&request) {
             Ok(plan) => self.operators(transform, plan),
-            Err(error) => problems.push(sql_problem(transform.sql, 0..transform.sql.as_str().len(), &error)),
+            Err(error) => problems.push(sql_problem(sql, 0..sql.as_str().len(), &error)),
+        }
+    }
+
+    /// A function: one operator with an edge from each input, and a stream for each output.
+    fn process(&mut self, transform: &TransformTable<'_>, plan: &ProcessPlan) {
+        let inputs: Vec<Stream> = plan.inputs.iter().filter_map(|(name, _)| self.streams.get(name).cloned()).collect();
+        let arriving = inputs
+            .iter()
+            .zip(&plan.inputs)
+            .map(|(stream, (_, table))| stream.columns.clone().unwrap_or_else(|| (0..table.schema.columns.len()).collect()));
+        let (factory, keys) = plan.build(&arriving.collect::<Vec<_>>());
+        let largest = inputs.iter().map(|stream| self.parallelism(stream.node)).max();
+        let parallelism = largest.filter(|_| !plan.is_keyed()).unwrap_or(self.settings.parallelism);
+        let name = if plan.is_keyed() { "KeyedProcess" } else { "Process" };
+        let uid = format!("{}/process", uid_of(transform.spec));
+        let to = self.add(uid, name, NodeKind::Operator(Arc::new(factory)), parallelism);
+        for (input, (stream, key)) in inputs.into_iter().zip(keys).enumerate() {
+            let exchange = match key.is_empty() {
+                false => Exchange::Hash(key),
+                true if self.parallelism(stream.node) == parallelism => Exchange::Forward,
+                true => Exchange::Rebalance,
+            };
+            self.edges.push(Edge { from: stream.node, port: stream.port, to, input, exchange });
+        }
+        for (port, (table, declaration)) in plan.tables(&transform.spec.name).enumerate() {
+            self.streams.insert(table, Stream { node: to, port, mode: declaration.mode, unique_key: None, columns: None });
         }
     }
 
@@ -159,43 +195,43 @@ impl Builder<'_> {
         let uid = uid_of(transform.spec);
         let mut planned: Vec<NodeIndex> = Vec::with_capacity(plan.nodes.len());
         for node in plan.nodes {
-            let inputs: Vec<(NodeIndex, &PlannedInput)> =
-                node.inputs.iter().filter_map(|input| Some((self.sender(&input.from, &planned)?, input))).collect();
+            let inputs: Vec<(NodeIndex, OutputPort, &PlannedInput)> =
+                node.inputs.iter().filter_map(|input| self.sender(&input.from, &planned).map(|(from, port)| (from, port, input))).collect();
             let parallelism = if node.single_subtask { Parallelism::ONE } else { self.operator_parallelism(&inputs, plan.mode) };
             let kind = NodeKind::Operator(node.factory);
             let to = self.add(format!("{uid}/{}", node.uid_suffix), &node.name, kind, parallelism);
-            for (input, (from, planned)) in inputs.into_iter().enumerate() {
+            for (input, (from, port, planned)) in inputs.into_iter().enumerate() {
                 let exchange = match &planned.exchange {
                     Exchange::Forward if self.parallelism(from) != parallelism => Exchange::Rebalance,
                     exchange => exchange.clone(),
                 };
-                self.edges.push(Edge { from, port: 0, to, input, exchange });
+                self.edges.push(Edge { from, port, to, input, exchange });
             }
             planned.push(to);
         }
-        let Some(node) = self.sender(&plan.output, &planned) else { return };
+        let Some((node, port)) = self.sender(&plan.output, &planned) else { return };
         // A query that is nothing but a table passes on what arrives of it.
         let columns = match &plan.output {
             PlannedFrom::Table(table) => self.streams.get(table).and_then(|stream| stream.columns.clone()),
             PlannedFrom::Node(_) => None,
         };
-        self.streams.insert(transform.spec.name.clone(), Stream { node, mode: plan.mode, unique_key: plan.unique_key, columns });
+        self.streams.insert(transform.spec.name.clone(), Stream { node, port, mode: plan.mode, unique_key: plan.unique_key, columns });
     }
 
-    fn sender(&self, from: &PlannedFrom, planned: &[NodeIndex]) -> Option<NodeIndex> {
+    fn sender(&self, from: &PlannedFrom, planned: &[NodeIndex]) -> Option<(NodeIndex, OutputPort)> {
         match from {
-            PlannedFrom::Table(table) => self.streams.get(table).map(|stream| stream.node),
-            PlannedFrom::Node(node) => planned.get(*node).copied(),
+            PlannedFrom::Table(table) => self.streams.get(table).map(|stream| (stream.node, stream.port)),
+            PlannedFrom::Node(node) => planned.get(*node).map(|node| (*node, 0)),
         }
     }
 
     /// An operator behind forward edges has the parallelism of its input, as in Flink's SQL: rows keep their order and nothing is
     /// sent. Inputs of different parallelism meet in the largest if rows are independent of one another, else in one subtask.
-    fn operator_parallelism(&self, inputs: &[(NodeIndex, &PlannedInput)], mode: ChangelogMode) -> Parallelism {
-        if inputs.is_empty() || inputs.iter().any(|(_, input)| input.exchange != Exchange::Forward) {
+    fn operator_parallelism(&self, inputs: &[(NodeIndex, OutputPort, &PlannedInput)], mode: ChangelogMode) -> Parallelism {
+        if inputs.is_empty() || inputs.iter().any(|(_, _, input)| input.exchange != Exchange::Forward) {
             return self.settings.parallelism;
         }
-        let all: BTreeSet<Parallelism> = inputs.iter().map(|(node, _)| self.parallelism(*node)).collect();
+        let all: BTreeSet<Parallelism> = inputs.iter().map(|(node, _, _)| self.parallelism(*node)).collect();
         let largest = all.last().copied().unwrap_or(self.settings.parallelism);
         if all.len() == 1 || mode == ChangelogMode::AppendOnly { largest } else { Parallelism::ONE }
     }
@@ -222,7 +258,7 @@ impl Builder<'_> {
             None => Exchange::Rebalance,
         };
         let node = self.add(uid_of(sink.spec).to_owned(), &sink.spec.name, NodeKind::Sink(sink.sink.clone()), parallelism);
-        self.edges.push(Edge { from: stream.node, port: 0, to: node, input: 0, exchange });
+        self.edges.push(Edge { from: stream.node, port: stream.port, to: node, input: 0, exchange });
     }
 
     fn dead_letter_sinks(&mut self) {

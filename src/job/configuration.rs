@@ -8,7 +8,8 @@ use super::settings::{JobSettings, RecoverySettings, RestartSettings, RuntimeMod
 use super::spec::Entry;
 use super::text::Text;
 use crate::checkpoint::settings::{CheckpointSettings, CheckpointStorage, CheckpointingMode, ClaimMode, Retention};
-use crate::types::{MaxParallelism, OptionSpec, Parallelism, parse_duration};
+use crate::script::Limits;
+use crate::types::{ByteSize, MaxParallelism, OptionSpec, Parallelism, parse_duration};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -87,6 +88,7 @@ pub fn read(entries: &[Entry], defaults: &Defaults, problems: &mut Vec<Problem>)
         checkpointing,
         recovery: reader.recovery(defaults),
         restore,
+        script: reader.script(),
         directory: defaults.directory.clone(),
         options: Vec::new(),
     };
@@ -238,6 +240,15 @@ impl<'a> Reader<'a, '_> {
 
     fn count(&self, key: &str) -> usize {
         usize::try_from(self.int(key)).unwrap_or_default()
+    }
+
+    fn script(&self) -> Limits {
+        let memory = self.text("script.memory").and_then(|text| text.parse::<ByteSize>().ok()).map(|size| size.0);
+        let steps = self.int("script.max-steps");
+        let standard = Limits::default();
+        // Below a megabyte nothing runs, and 0 would mean no limit at all.
+        let memory = memory.map_or(standard.memory, |bytes| usize::try_from(bytes.max(1 << 20)).unwrap_or(usize::MAX));
+        Limits { steps: if steps <= 0 { standard.steps } else { steps }, memory }
     }
 
     fn count32(&self, key: &str) -> u32 {

@@ -99,7 +99,7 @@ fn output_schema(graph: &JobGraph, node: NodeIndex, port: OutputPort) -> Option<
     match &graph.nodes.get(node.0)?.kind {
         NodeKind::Source(_) if port == 1 => Some(dead_letter_schema()),
         NodeKind::Source(source) => Some(source.source.schema()),
-        NodeKind::Operator(factory) => Some(factory.schema()),
+        NodeKind::Operator(factory) => Some(factory.schema_of(port)),
         NodeKind::Sink(_) => None,
     }
 }

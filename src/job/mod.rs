@@ -11,6 +11,7 @@ pub mod graph;
 pub mod options;
 mod plan;
 pub mod problem;
+mod process;
 mod restore_table;
 pub mod settings;
 pub mod spec;
@@ -22,12 +23,14 @@ pub mod text;
 
 pub use explain::{ExplainFormat, explain};
 pub use problem::{Problem, Problems};
+pub use process::ReadFile;
 
 use crate::operator::process::Functions;
 use crate::types::Parallelism;
 use configuration::Defaults;
 use graph::JobGraph;
 use problem::{Severity, Texts};
+use process::FunctionSources;
 use spec::{Environment, FLAG, Spec};
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -48,13 +51,15 @@ pub struct LoadContext<'a> {
     pub checkpoint_dir: PathBuf,
     /// Where savepoints go without `execution.checkpointing.savepoint-dir`.
     pub savepoint_dir: PathBuf,
+    /// Reads a script that the job file names.
+    pub read: ReadFile<'a>,
     /// What `function = "…"` of a transform may call.
     pub functions: &'a Functions,
 }
 
 impl fmt::Debug for LoadContext<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { file_name, directory, overrides, environment: _, cores, checkpoint_dir, savepoint_dir, functions } = self;
+        let Self { file_name, directory, overrides, environment: _, read: _, cores, checkpoint_dir, savepoint_dir, functions } = self;
         f.debug_struct("LoadContext")
             .field("file_name", file_name)
             .field("directory", directory)
@@ -104,6 +109,7 @@ fn graph_of(spec: &Spec, context: &LoadContext<'_>, problems: &mut Vec<Problem>)
         directory: context.directory.to_owned(),
     };
     let mut configuration = configuration::read(&spec.options, &defaults, problems);
-    let plan = plan::plan(spec, &mut configuration, problems);
+    let functions = FunctionSources { read: context.read, functions: context.functions };
+    let plan = plan::plan(spec, &mut configuration, functions, problems);
     build::build(&plan, &configuration.settings, problems)
 }

@@ -79,7 +79,7 @@ pub const BACKENDS: &[&str] =
     &["hashmap", "jobmanager", "MemoryStateBackend", "filesystem", "FsStateBackend", "rocksdb", "RocksDBStateBackend", "forst"];
 
 /// Every option that is known by its own name.
-pub const JOB_OPTIONS: &[&[JobOption]] = &[PIPELINE, CHECKPOINTING, STATE, RESTART, TABLE, RECOVERY];
+pub const JOB_OPTIONS: &[&[JobOption]] = &[PIPELINE, CHECKPOINTING, STATE, RESTART, TABLE, RECOVERY, SCRIPT];
 
 const PIPELINE: &[JobOption] = &[
     option("pipeline.name", TEXT, None, "The job's name; the file's name without its ending if it is not set."),
@@ -235,6 +235,16 @@ const TABLE: &[JobOption] = &[
     .no_effect(),
     option("table.optimizer.distinct-agg.split.enabled", BOOL, Some("false"), "The planner decides by itself.").no_effect(),
     option("table.dml-sync", BOOL, Some("false"), "`flink run` is attached, `flink run -d` is not.").no_effect(),
+];
+
+const SCRIPT: &[JobOption] = &[
+    option(
+        "script.max-steps",
+        COUNT,
+        Some("10000000"),
+        "The most steps that a script may take for one event or timer: turns of its loops, calls of its functions.",
+    ),
+    option("script.memory", SIZE, Some("256 mb"), "The most memory that a script may use in one subtask, the batch at hand included."),
 ];
 
 const RECOVERY: &[JobOption] = &[

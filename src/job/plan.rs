@@ -4,7 +4,8 @@
 use super::configuration::Configuration;
 use super::ddl::ColumnKind;
 use super::problem::{Place, Problem};
-use super::settings::RuntimeMode;
+use super::process::{self, FunctionSources, ProcessPlan};
+use super::settings::{JobSettings, RuntimeMode};
 use super::spec::{Spec, TableSpec};
 use super::table_names::{order, tables_read};
 use super::tables::{SourceTable, option_problem, read_columns, required, sink_options, sql_problem, uid_of};
@@ -26,17 +27,49 @@ pub(crate) struct Plan<'a> {
     pub(crate) sinks: Vec<SinkTable<'a>>,
 }
 
-/// A transform whose query is analyzed.
+/// A transform that is understood.
 #[derive(Debug)]
 pub(crate) struct TransformTable<'a> {
     /// What was written.
     pub(crate) spec: &'a TableSpec,
-    /// The query.
-    pub(crate) sql: &'a Text,
     /// What it means.
-    pub(crate) analyzed: AnalyzedTransform,
+    pub(crate) body: TransformBody<'a>,
     /// Whether some reader needs the old rows of updates.
     pub(crate) emit_update_before: bool,
+}
+
+/// What a transform does.
+#[derive(Debug)]
+pub(crate) enum TransformBody<'a> {
+    /// A query, as it was written and what it means.
+    Query(&'a Text, AnalyzedTransform),
+    /// A function.
+    Process(ProcessPlan),
+}
+
+impl TransformTable<'_> {
+    /// The columns of each table that it reads, by position.
+    pub(crate) fn used_columns(&self) -> BTreeMap<String, BTreeSet<usize>> {
+        match &self.body {
+            TransformBody::Query(_, analyzed) => analyzed.used_columns().clone(),
+            TransformBody::Process(plan) => plan.used_columns(),
+        }
+    }
+
+    /// The tables that it is for others.
+    pub(crate) fn tables(&self) -> impl Iterator<Item = String> + '_ {
+        process::output_names(self.spec)
+    }
+
+    /// Whether it needs the old rows of the updates of `table`, which it reads.
+    fn needs_update_before(&self, table: &str) -> bool {
+        match &self.body {
+            TransformBody::Query(_, analyzed) => {
+                analyzed.used_columns().contains_key(table) && analyzed.needs_update_before(table, self.emit_update_before)
+            }
+            TransformBody::Process(_) => false,
+        }
+    }
 }
 
 /// A sink whose input fits it.
@@ -53,7 +86,12 @@ pub(crate) struct SinkTable<'a> {
 }
 
 /// Understands the tables of `spec`. Decides `AUTOMATIC` runtime mode in `configuration`.
-pub(crate) fn plan<'a>(spec: &'a Spec, configuration: &mut Configuration, problems: &mut Vec<Problem>) -> Plan<'a> {
+pub(crate) fn plan<'a>(
+    spec: &'a Spec,
+    configuration: &mut Configuration,
+    functions: FunctionSources<'_>,
+    problems: &mut Vec<Problem>,
+) -> Plan<'a> {
     check_names(spec, problems);
     check_usage(spec, problems);
     let directory = configuration.settings.directory.clone();
@@ -62,7 +100,7 @@ pub(crate) fn plan<'a>(spec: &'a Spec, configuration: &mut Configuration, proble
     let mut tables: BTreeMap<String, TableDeclaration> =
         sources.iter().map(|source| (source.spec.name.clone(), source.table.clone())).collect();
     let options = PlanOptions { batch_mode: configuration.settings.mode == RuntimeMode::Batch, mini_batch: configuration.mini_batch };
-    let mut transforms = analyze_transforms(spec, options, &mut tables, problems);
+    let mut transforms = TransformPlanner { spec, options, settings: &configuration.settings, functions }.analyze(&mut tables, problems);
     let sinks: Vec<SinkTable<'a>> = {
         let planner = SinkPlanner { spec, tables: &tables, directory: &directory };
         spec.sinks.iter().filter_map(|sink| planner.read(sink, problems)).collect()
@@ -99,23 +137,38 @@ fn check_names(spec: &Spec, problems: &mut Vec<Problem>) {
     check(&mut spec.transforms.iter());
 }
 
+/// The names of everything that can be read.
+fn table_names(spec: &Spec) -> impl Iterator<Item = String> + '_ {
+    spec.sources.iter().map(|source| source.name.clone()).chain(spec.transforms.iter().flat_map(process::output_names))
+}
+
 /// Sources that nothing reads, transforms that lead nowhere, jobs without a sink.
 fn check_usage(spec: &Spec, problems: &mut Vec<Problem>) {
     let mut read: BTreeSet<String> = spec.sinks.iter().filter_map(|sink| sink.text("input")).map(|text| text.as_str().to_owned()).collect();
     for transform in &spec.transforms {
         let own = transform.text("sql").map(|sql| tables_read(sql.as_str())).unwrap_or_default();
         read.extend(own.into_iter().filter(|name| *name != transform.name));
-        read.extend(transform.text("input").map(|text| text.as_str().to_owned()));
+        read.extend(process::inputs_of(transform));
     }
     // Whoever names the wrong table, or none, may have meant one that nothing seems to read.
-    let known = |name: &str| spec.sources.iter().chain(&spec.transforms).any(|table| table.name == name);
+    let known = |name: &str| table_names(spec).any(|table| table == name);
+    let reads_nothing = |transform: &TableSpec| {
+        let inputs = process::inputs_of(transform);
+        let is_process = process::is_process(transform);
+        if is_process {
+            inputs.is_empty() || !inputs.iter().all(|name| known(name))
+        } else {
+            transform.text("sql").is_none_or(Text::is_broken)
+        }
+    };
     let lost = spec.sinks.iter().any(|sink| sink.text("input").is_none_or(|input| !known(input.as_str())))
-        || spec.transforms.iter().any(|transform| transform.text("sql").is_none_or(Text::is_broken));
+        || spec.transforms.iter().any(reads_nothing);
     for source in spec.sources.iter().filter(|source| !lost && !read.contains(&source.name)) {
         let message = format!("nothing reads the source \"{}\"", source.name);
         problems.push(Problem::at(&source.name_place, message).help("remove it, or read it in a transform or a sink"));
     }
-    for transform in spec.transforms.iter().filter(|transform| !lost && !read.contains(&transform.name)) {
+    let unread = |transform: &&TableSpec| !process::output_names(transform).any(|name| read.contains(&name));
+    for transform in spec.transforms.iter().filter(|_| !lost).filter(unread) {
         let message = format!("nothing reads the transform \"{}\": it does not run", transform.name);
         problems.push(Problem::at(&transform.name_place, message).help("read it in another transform or a sink").warning());
     }
@@ -138,48 +191,82 @@ fn decide_mode(spec: &Spec, sources: &[SourceTable<'_>], configuration: &mut Con
 
 /// The query of a transform; `None` if there is a problem.
 fn query<'a>(transform: &'a TableSpec, problems: &mut Vec<Problem>) -> Option<&'a Text> {
-    if let Some(entry) = ["script", "lua", "function"].iter().find_map(|key| transform.get(key)) {
-        let message = format!("\"{}\" is not available in this version: a transform is a SQL query", entry.key);
-        problems.push(Problem::at(&entry.key_place, message).help("write sql = \"SELECT …\""));
-        return None;
-    }
     for entry in transform.entries.iter().filter(|entry| !matches!(entry.key.as_str(), "sql" | "uid")) {
-        let message = format!("unknown option \"{}\" of transform \"{}\"", entry.key, transform.name);
-        problems.push(Problem::at(&entry.key_place, message).nearest(&entry.key, ["sql", "uid"]));
+        let names = ["sql", "uid"].into_iter().chain(process::KEYS.iter().copied());
+        let problem = if process::KEYS.contains(&entry.key.as_str()) && transform.get("sql").is_some() {
+            let message = format!("\"{}\" does not go with a query: transform \"{}\" has \"sql\"", entry.key, transform.name);
+            Problem::at(&entry.key_place, message).help("a transform is a query or a function: leave one of them out")
+        } else {
+            let message = format!("unknown option \"{}\" of transform \"{}\"", entry.key, transform.name);
+            Problem::at(&entry.key_place, message).nearest(&entry.key, names)
+        };
+        problems.push(problem);
     }
-    required("transforms", transform, "sql", "write sql = \"SELECT …\"".to_owned(), problems)
+    let help = "write sql = \"SELECT …\", or input, output and a function (script, lua, function)".to_owned();
+    required("transforms", transform, "sql", help, problems)
 }
 
-fn analyze_transforms<'a>(
+struct TransformPlanner<'a, 'p> {
     spec: &'a Spec,
     options: PlanOptions,
-    tables: &mut BTreeMap<String, TableDeclaration>,
-    problems: &mut Vec<Problem>,
-) -> Vec<TransformTable<'a>> {
-    let queries: Vec<Option<&Text>> = spec.transforms.iter().map(|transform| query(transform, problems)).collect();
-    let named: Vec<BTreeSet<String>> = queries.iter().map(|text| text.map(|text| tables_read(text.as_str())).unwrap_or_default()).collect();
-    let position = |name: &String| spec.transforms.iter().position(|transform| transform.name == *name);
-    let reads: Vec<Vec<usize>> = named.iter().map(|names| names.iter().filter_map(position).collect()).collect();
-    let (order, cycles) = order(&reads);
-    for cycle in cycles {
-        let mut names: Vec<&str> = cycle.iter().map(|at| spec.transforms[*at].name.as_str()).collect();
+    settings: &'p JobSettings,
+    functions: FunctionSources<'p>,
+}
+
+impl<'a> TransformPlanner<'a, '_> {
+    /// Understands the transforms, each behind those that it reads, and adds their tables.
+    fn analyze(&self, tables: &mut BTreeMap<String, TableDeclaration>, problems: &mut Vec<Problem>) -> Vec<TransformTable<'a>> {
+        let transforms = &self.spec.transforms;
+        let queries: Vec<Option<&Text>> =
+            transforms.iter().map(|transform| if process::is_process(transform) { None } else { query(transform, problems) }).collect();
+        let named = transforms.iter().zip(&queries).map(|(transform, sql)| match sql {
+            Some(sql) => tables_read(sql.as_str()),
+            None => process::inputs_of(transform).into_iter().collect(),
+        });
+        let named: Vec<BTreeSet<String>> = named.collect();
+        let position = |name: &String| transforms.iter().position(|transform| process::output_names(transform).any(|table| table == *name));
+        let reads: Vec<Vec<usize>> = named.iter().map(|names| names.iter().filter_map(position).collect()).collect();
+        let (order, cycles) = order(&reads);
+        for cycle in cycles {
+            problems.push(self.cycle(&cycle));
+        }
+        let mut analyzed = Vec::new();
+        for at in order {
+            let transform = &transforms[at];
+            // A table that is declared but not understood has its own problems: those of its readers would only repeat them.
+            let declared = |name: &String| table_names(self.spec).any(|table| table == *name);
+            if named[at].iter().any(|name| declared(name) && !tables.contains_key(name)) {
+                continue;
+            }
+            let body = match queries[at] {
+                Some(sql) => self.query(transform, sql, tables, problems),
+                None if process::is_process(transform) => self.process(transform, tables, problems),
+                None => None,
+            };
+            analyzed.extend(body.map(|body| TransformTable { spec: transform, body, emit_update_before: false }));
+        }
+        analyzed
+    }
+
+    fn cycle(&self, cycle: &[usize]) -> Problem {
+        let mut names: Vec<&str> = cycle.iter().map(|at| self.spec.transforms[*at].name.as_str()).collect();
         names.extend(names.first().copied());
         let message = if cycle.len() == 1 {
             format!("the transform \"{}\" reads itself", names[0])
         } else {
             format!("transforms read one another in a cycle: {}", names.join(" → "))
         };
-        problems.push(Problem::at(&spec.transforms[cycle[0]].name_place, message));
+        Problem::at(&self.spec.transforms[cycle[0]].name_place, message)
     }
-    let mut analyzed = Vec::new();
-    for at in order {
-        let (transform, Some(sql)) = (&spec.transforms[at], queries[at]) else { continue };
-        // A table that is declared but not understood has its own problems: those of its readers would only repeat them.
-        let declared = |name: &String| spec.sources.iter().chain(&spec.transforms).any(|table| table.name == *name);
-        if named[at].iter().any(|name| declared(name) && !tables.contains_key(name)) {
-            continue;
-        }
-        let request = TransformRequest { name: &transform.name, sql: sql.as_str(), tables, options };
+
+    fn query(
+        &self,
+        transform: &TableSpec,
+        sql: &'a Text,
+        tables: &mut BTreeMap<String, TableDeclaration>,
+        problems: &mut Vec<Problem>,
+    ) -> Option<TransformBody<'a>> {
+        let request = TransformRequest { name: &transform.name, sql: sql.as_str(), tables, options: self.options };
         match sql::analyze(&request) {
             Ok(result) => {
                 let table = TableDeclaration {
@@ -189,12 +276,25 @@ fn analyze_transforms<'a>(
                     time_attribute: result.time_attribute(),
                 };
                 tables.insert(transform.name.clone(), table);
-                analyzed.push(TransformTable { spec: transform, sql, analyzed: result, emit_update_before: false });
+                Some(TransformBody::Query(sql, result))
             }
-            Err(error) => problems.push(sql_problem(sql, 0..sql.as_str().len(), &error)),
+            Err(error) => {
+                problems.push(sql_problem(sql, 0..sql.as_str().len(), &error));
+                None
+            }
         }
     }
-    analyzed
+
+    fn process(
+        &self,
+        transform: &TableSpec,
+        tables: &mut BTreeMap<String, TableDeclaration>,
+        problems: &mut Vec<Problem>,
+    ) -> Option<TransformBody<'a>> {
+        let plan = ProcessPlan::read(transform, tables, self.functions, self.settings, problems)?;
+        tables.extend(plan.tables(&transform.name));
+        Some(TransformBody::Process(plan))
+    }
 }
 
 /// From the sinks up: a transform emits the old rows of updates if one of its readers needs them.
@@ -202,9 +302,7 @@ fn propagate_update_before(transforms: &mut [TransformTable<'_>], sinks: &[SinkT
     for at in (0..transforms.len()).rev() {
         let name = &transforms[at].spec.name;
         let sink_needs = sinks.iter().any(|sink| sink.input == *name && sink.sink.input() == SinkInput::Any);
-        let transform_needs = transforms[at + 1..].iter().any(|reader| {
-            reader.analyzed.used_columns().contains_key(name) && reader.analyzed.needs_update_before(name, reader.emit_update_before)
-        });
+        let transform_needs = transforms[at + 1..].iter().any(|reader| reader.needs_update_before(name));
         transforms[at].emit_update_before = sink_needs || transform_needs;
     }
 }
@@ -259,11 +357,11 @@ impl SinkPlanner<'_> {
     }
 
     fn input<'a>(&self, sink: &'a TableSpec, problems: &mut Vec<Problem>) -> Option<&'a Text> {
-        let names = || self.spec.sources.iter().chain(&self.spec.transforms).map(|table| table.name.as_str());
+        let names: Vec<String> = table_names(self.spec).collect();
         let input = required("sinks", sink, "input", "name the source or transform whose rows it takes".to_owned(), problems)?;
-        if !names().any(|name| name == input.as_str()) {
+        if !names.iter().any(|name| name == input.as_str()) {
             let message = input.mask(&format!("there is no source or transform called \"{}\"", input.as_str()));
-            problems.push(Problem::at(input.place(), message).nearest(input.as_str(), names()));
+            problems.push(Problem::at(input.place(), message).nearest(input.as_str(), names.iter().map(String::as_str)));
             return None;
         }
         Some(input)

@@ -2,6 +2,7 @@
 
 use crate::checkpoint::RestoreRules;
 use crate::checkpoint::settings::{CheckpointSettings, ClaimMode};
+use crate::script::Limits;
 use crate::types::{MaxParallelism, Parallelism};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -87,6 +88,8 @@ pub struct JobSettings {
     pub recovery: RecoverySettings,
     /// `[restore]`
     pub restore: RestoreRules,
+    /// `script.*`: what a script may use.
+    pub script: Limits,
     /// The directory of the job.toml, absolute: relative paths start there.
     pub directory: PathBuf,
     /// Every effective option as text, for `GET /jobs/:id/config`; values from the environment are masked.

@@ -165,6 +165,11 @@ pub trait OperatorFactory: Send + Sync + fmt::Debug {
     /// The columns that it emits on its main output.
     fn schema(&self) -> SchemaRef;
 
+    /// The columns that it emits on output `port`.
+    fn schema_of(&self, _port: OutputPort) -> SchemaRef {
+        self.schema()
+    }
+
     /// The operator of one subtask.
     fn create(&self, place: SubtaskPlace) -> Result<Box<dyn Operator>, OperatorError>;
 

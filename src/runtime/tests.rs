@@ -41,6 +41,7 @@ fn settings(interval: Option<Duration>) -> JobSettings {
         restart: RestartSettings::None,
         recovery: RecoverySettings::default(),
         restore: RestoreRules::default(),
+        script: crate::script::Limits::default(),
         directory: PathBuf::from("/"),
         options: Vec::new(),
     }

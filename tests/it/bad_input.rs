@@ -22,6 +22,9 @@ path = "out"
 format = "json"
 "#;
 
+/// What a function takes the place of.
+const QUERY: &str = "sql = \"SELECT a, b FROM nums\"";
+
 /// One mistake: a change to [`JOB`] or to its input, the command, and what comes of it.
 struct Case {
     name: &'static str,
@@ -66,6 +69,16 @@ const CASES: &[Case] = &[
     Case { name: "a BIGINT out of range", edit: None, input: Some("{\"a\":99999999999999999999,\"b\":\"y\"}\n"), args: "run job.toml", code: 1, says: "BIGINT" },
     Case { name: "a division by zero", edit: Some(("SELECT a, b", "SELECT 1 / a AS x, b")), input: Some("{\"a\":0,\"b\":\"y\"}\n"), args: "run job.toml", code: 1, says: "zero" },
     Case { name: "a CAST that does not fit", edit: Some(("SELECT a, b", "SELECT CAST(b AS INT) AS x")), input: Some("{\"a\":1,\"b\":\"y\"}\n"), args: "run job.toml", code: 1, says: "y" },
+    Case { name: "a script that never ends", edit: Some((QUERY, "input = \"nums\"\noutput = \"a BIGINT\"\nlua = '''function process() while true do end end'''")), input: None, args: "run job.toml", code: 1, says: "transforms.t.lua:1: the script took more than 10000000 steps" },
+    Case { name: "a script that hoards memory", edit: Some((QUERY, "input = \"nums\"\noutput = \"a BIGINT\"\nlua = '''x = {} function process() while true do x[#x + 1] = ('x'):rep(100000) .. #x end end'''")), input: None, args: "run job.toml", code: 1, says: "script.memory" },
+    Case { name: "a script that emits another type", edit: Some((QUERY, "input = \"nums\"\noutput = \"a BIGINT\"\nlua = '''function process() emit { a = 'x' } end'''")), input: None, args: "run job.toml", code: 1, says: "BIGINT expected, got string" },
+    Case { name: "a script that reads no column", edit: Some((QUERY, "input = \"nums\"\noutput = \"a BIGINT\"\nlua = '''function process(event) emit { a = event.aa } end'''")), input: None, args: "run job.toml", code: 1, says: "has no field" },
+    Case { name: "a script with an arithmetic of nil", edit: Some((QUERY, "input = \"nums\"\noutput = \"a BIGINT\"\nlua = '''function process(event) emit { a = event.a + nil } end'''")), input: None, args: "run job.toml", code: 1, says: "transforms.t.lua:1: attempt to perform arithmetic on a nil value" },
+    Case { name: "a script that raises an error", edit: Some((QUERY, "input = \"nums\"\noutput = \"a BIGINT\"\nlua = '''function process(event) error('no good') end'''")), input: None, args: "run job.toml", code: 1, says: "transforms.t.lua:1: no good" },
+    Case { name: "a script that emits to an unknown output", edit: Some((QUERY, "input = \"nums\"\noutput = \"a BIGINT\"\nlua = '''function process(event) emit('late', { a = 1 }) end'''")), input: None, args: "run job.toml", code: 1, says: "there is no output" },
+    Case { name: "a script that wants to run a program", edit: Some((QUERY, "input = \"nums\"\noutput = \"a BIGINT\"\nlua = '''function process(event) os.execute('true') end'''")), input: None, args: "run job.toml", code: 1, says: "os.execute is not available" },
+    Case { name: "a script that is no Lua", edit: Some((QUERY, "input = \"nums\"\noutput = \"a BIGINT\"\nlua = '''function process(event) local x = = 1 end'''")), input: None, args: "run job.toml", code: 2, says: "transforms.t.lua:1: unexpected symbol near '='" },
+    Case { name: "a script without process", edit: Some((QUERY, "input = \"nums\"\noutput = \"a BIGINT\"\nlua = '''function proces(event) end'''")), input: None, args: "run job.toml", code: 2, says: "defines no function process" },
     Case { name: "a job file that is not there", edit: None, input: None, args: "run nothing.toml", code: 2, says: "nothing.toml" },
     Case { name: "no job file", edit: None, input: None, args: "run", code: 2, says: "required" },
     Case { name: "a command that does not exist", edit: None, input: None, args: "rum job.toml", code: 2, says: "rum" },

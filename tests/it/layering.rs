@@ -3,7 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Every folder (or file) below `src/` with its rank, times ten: `job` lies on `sql` within their rank. `testing` is for tests and may see
+/// Every folder (or file) below `src/` with its rank, times ten: `job` lies on `sql` and `script` on `operator` within their
+/// rank. `testing` is for tests and may see
 /// everything.
 const RANKS: &[(&str, u8)] = &[
     ("types", 0),
@@ -15,7 +16,7 @@ const RANKS: &[(&str, u8)] = &[
     ("state", 20),
     ("operator", 30),
     ("connector", 30),
-    ("script", 30),
+    ("script", 31),
     ("checkpoint", 30),
     ("sql", 40),
     ("job", 41),

@@ -178,6 +178,7 @@ impl Scenario {
             checkpoint_dir: PathBuf::from("/chk"),
             savepoint_dir: PathBuf::from("/sav"),
             functions: &flink::functions::Functions::new(),
+            read: &|path| Err(format!("{} is not there", path.display())),
         };
         match load(&self.toml, &context) {
             Ok(loaded) => loaded.graph,

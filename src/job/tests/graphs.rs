@@ -1,10 +1,12 @@
 //! What graphs right job files become: which columns are read, what runs how often, which rows go where.
 
 use super::super::graph::{Exchange, JobGraph, Node, NodeKind, SourceNode};
+use super::super::process::FunctionSources;
 use super::super::settings::RuntimeMode;
 use super::super::spec::Spec;
 use super::super::{configuration, configuration::Defaults, plan};
 use super::{load_with, right, wrong};
+use crate::operator::process::Functions;
 use crate::types::Parallelism;
 use std::fmt::Write as _;
 
@@ -101,7 +103,8 @@ fn emits_update_before(file: &str) -> Vec<(String, bool)> {
         directory: "/work".into(),
     };
     let mut configuration = configuration::read(&spec.options, &defaults, &mut problems);
-    let plan = plan::plan(&spec, &mut configuration, &mut problems);
+    let functions = FunctionSources { read: &|_| Err(String::new()), functions: &Functions::default() };
+    let plan = plan::plan(&spec, &mut configuration, functions, &mut problems);
     assert_eq!(problems, []);
     plan.transforms.iter().map(|transform| (transform.spec.name.clone(), transform.emit_update_before)).collect()
 }

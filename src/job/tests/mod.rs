@@ -1,11 +1,13 @@
 //! Whole job files: right ones become graphs, wrong ones say what is wrong and where.
 
+mod functions;
 mod graphs;
 mod reference;
 mod wrong;
 
 use super::graph::{Exchange, NodeKind};
 use super::{ExplainFormat, LoadContext, Loaded, explain, load};
+use crate::operator::process::Functions;
 use crate::types::Parallelism;
 use std::path::Path;
 
@@ -19,7 +21,8 @@ fn load_with(file: &str, overrides: &[&str]) -> Result<Loaded, String> {
         cores: Parallelism::new(2).unwrap(),
         checkpoint_dir: "/state/checkpoints".into(),
         savepoint_dir: "/state/savepoints".into(),
-        functions: &crate::operator::process::Functions::new(),
+        read: &|path| Err(format!("{} is not there", path.display())),
+        functions: &Functions::new(),
     };
     load(file, &context).map_err(|problems| problems.to_string())
 }

@@ -445,13 +445,19 @@ help: use a sink with a key (jdbc with a PRIMARY KEY), format = "debezium-json",
 help: the key of the sink and that of its input must have the same columns"#,
         ),
         (
-            rest("[transforms.t]\nscript = \"t.lua\"\ninput = \"s\""),
-            r#"error: "script" is not available in this version: a transform is a SQL query
- --> job.toml:10:1
+            rest("[transforms.t]\nscript = \"t.lua\"\ninput = \"s\"\noutput = \"a BIGINT\""),
+            r#"warning: nothing reads the transform "t": it does not run
+ --> job.toml:9:13
+  |
+9 | [transforms.t]
+  |             ^
+help: read it in another transform or a sink
+
+error: cannot read t.lua: /work/t.lua is not there
+ --> job.toml:10:10
    |
 10 | script = "t.lua"
-   | ^^^^^^
-help: write sql = "SELECT …""#,
+   |          ^^^^^^^"#,
         ),
         (
             rest("[transforms.t]\nsqll = \"SELECT * FROM s\""),
@@ -460,7 +466,7 @@ help: write sql = "SELECT …""#,
   |
 9 | [transforms.t]
   |             ^
-help: write sql = "SELECT …"
+help: write sql = "SELECT …", or input, output and a function (script, lua, function)
 
 error: unknown option "sqll" of transform "t"
  --> job.toml:10:1

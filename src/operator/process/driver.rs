@@ -2,7 +2,7 @@
 //! functions in Rust and for scripts.
 
 use crate::metrics::OperatorMetrics;
-use crate::operator::{InputIndex, Operator, OperatorContext, OperatorError, OperatorFactory, Output, SubtaskPlace};
+use crate::operator::{InputIndex, Operator, OperatorContext, OperatorError, OperatorFactory, Output, OutputPort, SubtaskPlace};
 use crate::state::{KeyRef, KeyedState, StateDescriptor, TimeDomain, TimersHandle, canonical_key};
 use crate::types::{Batch, EventTime, RowBuilder, Schema, WallTime, hash_keys, limits};
 use arrow::array::ArrayRef;
@@ -135,7 +135,11 @@ impl OperatorFactory for ProcessOperatorFactory {
     }
 
     fn schema(&self) -> SchemaRef {
-        self.spec.outputs.first().map(|output| output.schema.clone()).unwrap_or_default().to_arrow()
+        self.schema_of(0)
+    }
+
+    fn schema_of(&self, port: OutputPort) -> SchemaRef {
+        self.spec.outputs.get(port).map(|output| output.schema.clone()).unwrap_or_default().to_arrow()
     }
 
     fn create(&self, place: SubtaskPlace) -> Result<Box<dyn Operator>, OperatorError> {

@@ -411,6 +411,18 @@ impl RowBuilder {
         Ok(())
     }
 
+    /// The next `rows` rows are complete: each column has their values. Errors, naming the column, if one has more or fewer.
+    pub fn end_rows(&mut self, rows: usize) -> Result<(), DatumError> {
+        self.rows += rows;
+        match self.columns.iter().position(|column| column.len() != self.rows) {
+            None => Ok(()),
+            Some(at) => {
+                let (name, values) = (self.schema.field(at).name(), self.columns[at].len());
+                Err(DatumError::Arrow(format!("column {name} has {values} values in {} rows", self.rows)))
+            }
+        }
+    }
+
     /// Adds a row. Errors, naming the column, on values that do not fit.
     pub fn append(&mut self, row: &[Datum]) -> Result<(), DatumError> {
         for (at, value) in row.iter().enumerate() {
