@@ -1,7 +1,8 @@
 //! Deleting checkpoints and savepoints. `_metadata` goes first: what is left after a crash in between is no checkpoint.
 
 use super::error::RestoreError;
-use super::layout::{METADATA, below};
+use super::layout::{METADATA, located};
+use super::native::shared_names;
 use super::open::{find_directory, read_manifest};
 use crate::storage::Storage;
 use std::collections::BTreeSet;
@@ -43,14 +44,32 @@ pub fn dispose_savepoint(storage: &dyn Storage, text: &str) -> Result<(), Restor
         }
         other => other,
     })?;
-    let files: BTreeSet<PathBuf> = manifest.files().filter_map(|f| below(&directory, &f.path)).collect();
+    let mut files: BTreeSet<PathBuf> = manifest.files().filter_map(|f| located(&directory, &f.path)).collect();
+    let shared: BTreeSet<PathBuf> = files.iter().filter(|f| !f.starts_with(&directory)).cloned().collect();
+    files.retain(|f| !shared.contains(f));
     let disposing = |source| RestoreError::Io { context: format!("disposing of {text}"), source };
     storage.remove(&directory.join(METADATA)).map_err(disposing)?;
     storage.sync_dir(&directory).map_err(disposing)?;
     for file in &files {
         storage.remove(file).map_err(disposing)?;
     }
+    remove_shared(storage, &directory, shared).map_err(disposing)?;
     remove_empty(storage, &directory, &files).map_err(disposing)
+}
+
+/// Removes those of the shared files that no other checkpoint beside `directory` names. If one of them cannot be read they all stay.
+fn remove_shared(storage: &dyn Storage, directory: &Path, shared: BTreeSet<PathBuf>) -> io::Result<()> {
+    let Some(job) = directory.parent().filter(|_| !shared.is_empty()) else { return Ok(()) };
+    let mut others = Vec::new();
+    for entry in storage.list(job)?.into_iter().filter(|e| e.is_dir && e.path != directory) {
+        if storage.entry(&entry.path.join(METADATA))?.is_some() {
+            let Ok(manifest) = read_manifest(storage, &entry.path) else { return Ok(()) };
+            others.push(manifest);
+        }
+    }
+    let needed = shared_names(&others);
+    let is_needed = |path: &PathBuf| path.file_name().is_some_and(|name| needed.contains(&*name.to_string_lossy()));
+    shared.iter().filter(|path| !is_needed(path)).try_for_each(|path| storage.remove(path))
 }
 
 /// Removes those of the directories above `files`, from `top` downwards, that hold no file any more.

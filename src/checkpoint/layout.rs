@@ -11,6 +11,9 @@ use xxhash_rust::xxh3::xxh3_64;
 /// The name of the manifest: its presence makes the checkpoint.
 pub const METADATA: &str = "_metadata";
 
+/// How the paths of files begin that checkpoints of a job share: relative to the directory of a checkpoint, as all paths.
+pub(super) const SHARED: &str = "../shared/";
+
 /// Bytes of one escaped file name: file systems take 255, `.parquet` and a subtask's number are appended.
 const NAME_BYTES: usize = 200;
 
@@ -174,6 +177,20 @@ pub(super) fn below(directory: &Path, relative: &str) -> Option<PathBuf> {
     (normal && canonical).then(|| directory.join(path))
 }
 
+/// The directory of an operator's files.
+pub(super) fn operator_directory(uid: &OperatorUid) -> String {
+    uid_directory(uid)
+}
+
+/// The file that a checkpoint in `directory` calls `relative`: below it, or in `shared/` beside it. `None` if the path leads anywhere
+/// else.
+pub(super) fn located(directory: &Path, relative: &str) -> Option<PathBuf> {
+    match relative.strip_prefix(SHARED) {
+        Some(name) if !name.contains('/') => below(&directory.parent()?.join("shared"), name),
+        _ => below(directory, relative),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -227,5 +244,15 @@ mod tests {
             assert_eq!(below(base, hostile), None, "{hostile:?}");
         }
         assert_eq!(below(base, "a/b.parquet"), Some("/base/a/b.parquet".into()));
+    }
+
+    #[test]
+    fn shared_files_lie_beside_the_checkpoint_and_nowhere_else() {
+        let base = Path::new("/job/chk-3");
+        assert_eq!(located(base, "../shared/x.sst.3"), Some("/job/shared/x.sst.3".into()));
+        assert_eq!(located(base, "a/x"), Some("/job/chk-3/a/x".into()));
+        for hostile in ["../shared/../x", "../shared/", "../shared/a/b", "../other/x", "../shared/..", "../../shared/x"] {
+            assert_eq!(located(base, hostile), None, "{hostile:?}");
+        }
     }
 }

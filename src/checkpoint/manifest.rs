@@ -2,15 +2,18 @@
 //!
 //! Two stages: [`Manifest::parse`] reads what was written, and hands out only manifests whose numbers, names and paths hold.
 
-use super::layout::below;
+use super::layout::located;
 use crate::state::StateDescriptor;
 use crate::types::{ByteSize, CheckpointId, CheckpointKind, JobId, MaxParallelism, OperatorUid, Parallelism, Schema, WallTime};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-/// The version of the format that is written.
+/// The version of the format that is written: for rows in files of their own.
 pub(super) const FORMAT_VERSION: u32 = 1;
+
+/// The version with states in the form of stores.
+pub(super) const STORE_VERSION: u32 = 2;
 
 /// Why a snapshot was taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -87,7 +90,7 @@ pub struct OperatorHeader {
 /// The whole of `_metadata`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
-    /// The version of this format: 1.
+    /// The version of this format: 1, or 2 where some state has the form of a store.
     pub format_version: u32,
     /// Why it was taken.
     pub kind: SnapshotKind,
@@ -123,6 +126,48 @@ pub struct OperatorEntry {
     /// Splits, committables and the like.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub operator_states: Vec<OperatorStateEntry>,
+    /// Rows of its keyed states in native form: as files of the backend's stores, one store a subtask.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stores: Vec<StoreEntry>,
+}
+
+/// The store of one subtask.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoreEntry {
+    /// What wrote its files: `rocksdb`.
+    pub form: String,
+    /// Whose it was.
+    pub subtask: usize,
+    /// Its key groups: the first one, and the one behind the last.
+    pub key_groups: (u16, u16),
+    /// The keyed states in it; what they are stands among the operator's keyed states.
+    pub states: Vec<StoreStateEntry>,
+    /// Its files.
+    pub files: Vec<StoreFileEntry>,
+}
+
+/// One keyed state in a store.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoreStateEntry {
+    /// Its name.
+    pub name: String,
+    /// The column family that holds its rows.
+    pub family: String,
+    /// Number of rows.
+    pub rows: u64,
+}
+
+/// One file of a store.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoreFileEntry {
+    /// Its name in the store.
+    pub name: String,
+    /// The state whose rows it holds; none if it belongs to the store as a whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<String>,
+    /// Where it is. `../shared/…`: other checkpoints of the job may name it, too.
+    #[serde(flatten)]
+    pub file: FileEntry,
 }
 
 /// One keyed state: what it is and where its rows are.
@@ -224,8 +269,11 @@ impl Manifest {
             format_version: u32,
         }
         let version: Version = serde_json::from_slice(bytes).map_err(|e| e.to_string())?;
-        if version.format_version != FORMAT_VERSION {
-            return Err(format!("format version {}; this program reads version {FORMAT_VERSION}", version.format_version));
+        if !(FORMAT_VERSION..=STORE_VERSION).contains(&version.format_version) {
+            return Err(format!(
+                "format version {}; this program reads versions {FORMAT_VERSION} to {STORE_VERSION}",
+                version.format_version
+            ));
         }
         let manifest: Self = serde_json::from_slice(bytes).map_err(|e| e.to_string())?;
         manifest.check()?;
@@ -256,7 +304,7 @@ impl Manifest {
             }
             operator.check_names()?;
             for file in operator.files() {
-                if below(Path::new("/"), &file.path).is_none() {
+                if located(Path::new("/checkpoint"), &file.path).is_none() {
                     return Err(format!("operator {uid}: the file \"{}\" lies outside of the directory", file.path.escape_default()));
                 }
                 if !paths.insert(&file.path) {
@@ -286,7 +334,31 @@ impl Manifest {
 impl OperatorEntry {
     /// The files of all its states.
     pub fn files(&self) -> impl Iterator<Item = &FileEntry> {
-        self.keyed_states.iter().flat_map(|s| &s.files).chain(self.operator_states.iter().flat_map(|s| &s.files))
+        let states = self.keyed_states.iter().flat_map(|s| &s.files).chain(self.operator_states.iter().flat_map(|s| &s.files));
+        states.chain(self.stores.iter().flat_map(|store| store.files.iter().map(|f| &f.file)))
+    }
+
+    /// Number of rows of a keyed state, in whatever form, as far as it is recorded.
+    pub fn rows_of(&self, state: &KeyedStateEntry) -> u64 {
+        let name = &state.descriptor.name;
+        let stored = self.stores.iter().flat_map(|store| &store.states).filter(|s| s.name == *name);
+        stored.fold(state.rows(), |sum, s| sum.saturating_add(s.rows))
+    }
+
+    /// Bytes of the files of a keyed state, in whatever form, as far as their lengths are recorded.
+    pub fn bytes_of(&self, state: &KeyedStateEntry) -> ByteSize {
+        let stored = self.stores.iter().flat_map(|store| &store.files).filter(|f| f.state.as_ref() == Some(&state.descriptor.name));
+        bytes_of(state.files.iter().chain(stored.map(|f| &f.file)))
+    }
+
+    /// True if a keyed state has rows in native form.
+    pub fn is_stored(&self, state: &KeyedStateEntry) -> bool {
+        self.stores.iter().flat_map(|store| &store.states).any(|s| s.name == state.descriptor.name && s.rows > 0)
+    }
+
+    /// True if a keyed state has rows, as far as that is recorded.
+    pub fn holds_rows(&self, state: &KeyedStateEntry) -> bool {
+        !state.files.is_empty() || self.is_stored(state)
     }
 
     fn check_names(&self) -> Result<(), String> {
@@ -301,11 +373,48 @@ impl OperatorEntry {
                 return Err(format!("operator {}: keyed state {name} has two columns called {}", self.uid, twice.name));
             }
         }
+        self.check_stores()?;
         let mut names = BTreeSet::new();
         match self.operator_states.iter().find(|s| !names.insert(&s.name)) {
             Some(state) => Err(format!("operator {}: operator state {} stands there twice", self.uid, state.name)),
             None => Ok(()),
         }
+    }
+}
+
+impl StoreEntry {
+    /// Gives its states these new names; those without one are left out.
+    pub(super) fn rename(&mut self, names: &BTreeMap<String, String>) {
+        self.states.retain_mut(|state| names.get(&state.name).map(|name| state.name.clone_from(name)).is_some());
+        for file in &mut self.files {
+            file.state = file.state.take().and_then(|state| names.get(&state).cloned());
+        }
+    }
+}
+
+impl OperatorEntry {
+    fn check_stores(&self) -> Result<(), String> {
+        for store in &self.stores {
+            let at = || format!("operator {}: the store of subtask {}", self.uid, store.subtask);
+            if store.form != "rocksdb" {
+                return Err(format!("{} has the form \"{}\"; this program reads rocksdb", at(), store.form));
+            }
+            let mut names = BTreeSet::new();
+            for file in &store.files {
+                // The name becomes a file in a directory of its own.
+                if file.name.is_empty() || file.name.starts_with('.') || file.name.contains(['/', '\\', '\0']) {
+                    return Err(format!("{} has a file called \"{}\"", at(), file.name.escape_default()));
+                }
+                if !names.insert(&file.name) {
+                    return Err(format!("{} has two files called {}", at(), file.name));
+                }
+            }
+            let known = |name: &String| self.keyed_states.iter().any(|s| s.descriptor.name == *name);
+            if let Some(unknown) = store.states.iter().find(|s| !known(&s.name)) {
+                return Err(format!("{} holds the state {}, which is not described", at(), unknown.name));
+            }
+        }
+        Ok(())
     }
 }
 

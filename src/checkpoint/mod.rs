@@ -14,6 +14,9 @@ mod error;
 pub mod inspect;
 mod layout;
 mod manifest;
+mod native;
+#[cfg(test)]
+mod native_tests;
 mod open;
 mod parquet_file;
 mod restore;
@@ -32,7 +35,9 @@ pub use layout::{
 };
 pub use manifest::{
     FileEntry, JobEntry, KeyedStateEntry, Manifest, ManifestHeader, OperatorEntry, OperatorHeader, OperatorStateEntry, SnapshotKind,
+    StoreEntry, StoreFileEntry, StoreStateEntry,
 };
+pub use native::{Sharing, shared_names, sweep_shared};
 pub use open::{OpenCheckpoint, open, open_directory};
 pub use restore::{
     DropReason, InFlight, OperatorStateSpec, OperatorStates, Outcome, RestorePlan, RestoreRequest, RestoreRules, StatePlan, plan_restore,

@@ -2,12 +2,13 @@
 
 use super::columns::conform;
 use super::error::RestoreError;
-use super::layout::{METADATA, below, path_of_text};
-use super::manifest::{FileEntry, Manifest};
+use super::layout::{METADATA, located, path_of_text};
+use super::manifest::{FileEntry, Manifest, StoreEntry, StoreFileEntry, StoreStateEntry};
+use super::native::SavedFile;
 use super::parquet_file::{self, Content};
 use super::restore::RestorePlan;
 use super::write::{CompletedCheckpoint, Place};
-use crate::state::{RestoredState, StateDescriptor, rekey};
+use crate::state::{RestoredState, SavedState, StateDescriptor, StoreFile, StoreFiles, rekey};
 use crate::storage::Storage;
 use crate::types::{KeyGroupRange, MaxParallelism, OperatorUid, Schema, limits};
 use arrow::array::RecordBatch;
@@ -150,6 +151,28 @@ impl OpenCheckpoint {
         Ok(states)
     }
 
+    /// The stores that hold keyed states of an operator for key groups of `range`.
+    pub fn stores(&self, uid: &OperatorUid, range: KeyGroupRange) -> Vec<Arc<StoreFiles>> {
+        let (Some(operator), Place::Directory { storage, .. }) = (self.manifest.operator(uid), &self.place) else { return Vec::new() };
+        let wanted = range.as_range();
+        let moved = |state: &StateDescriptor| self.moved.contains_key(&(uid.clone(), state.name.clone()));
+        // Any store may hold keys of any group of a state that moved.
+        let all = operator.keyed_states.iter().any(|state| moved(&state.descriptor));
+        let overlaps = |store: &&StoreEntry| all || store.key_groups.0 < wanted.end && wanted.start < store.key_groups.1;
+        let file = |file: &StoreFileEntry| StoreFile {
+            name: file.name.clone(),
+            source: Arc::new(SavedFile { storage: Arc::clone(storage), path: self.path_of(&file.file) }),
+        };
+        let files = |store: &StoreEntry| {
+            let state = |saved: &StoreStateEntry| {
+                let descriptor = &operator.keyed_states.iter().find(|state| state.descriptor.name == saved.name)?.descriptor;
+                Some(SavedState { descriptor: Arc::new(descriptor.clone()), family: saved.family.clone(), moved: moved(descriptor) })
+            };
+            Arc::new(StoreFiles { states: store.states.iter().filter_map(state).collect(), files: store.files.iter().map(file).collect() })
+        };
+        operator.stores.iter().filter(overlaps).map(files).collect()
+    }
+
     /// An operator state: the rows of all former subtasks, one batch or more for each, in the subtasks' order. Empty if there is
     /// none.
     pub fn operator_state(&self, uid: &OperatorUid, name: &str) -> Result<Vec<RecordBatch>, RestoreError> {
@@ -176,7 +199,7 @@ impl OpenCheckpoint {
     pub(super) fn path_of(&self, file: &FileEntry) -> PathBuf {
         match &self.place {
             // The path was checked when the manifest was read; without a directory the name alone is shown.
-            Place::Directory { dir, .. } => below(dir, &file.path).unwrap_or_else(|| PathBuf::from(&file.path)),
+            Place::Directory { dir, .. } => located(dir, &file.path).unwrap_or_else(|| PathBuf::from(&file.path)),
             Place::Memory(_) => PathBuf::from(&file.path),
         }
     }
@@ -186,7 +209,7 @@ impl OpenCheckpoint {
         match &self.place {
             Place::Memory(files) => files.get(&file.path).cloned().map(Content::Memory).ok_or_else(missing),
             Place::Directory { storage, dir } => {
-                let path = below(dir, &file.path).ok_or_else(missing)?;
+                let path = located(dir, &file.path).ok_or_else(missing)?;
                 match storage.open(&path) {
                     Ok(opened) => Ok(Content::File(Arc::from(opened))),
                     Err(e) if e.kind() == io::ErrorKind::NotFound => Err(missing()),

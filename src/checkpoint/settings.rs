@@ -78,6 +78,8 @@ pub struct CheckpointSettings {
     pub after_tasks_finish: bool,
     /// `storage` and `dir`
     pub storage: CheckpointStorage,
+    /// `incremental`: checkpoints of a store share the files that did not change.
+    pub incremental: bool,
     /// `savepoint-dir`: where a savepoint without a directory goes.
     pub savepoint_dir: Option<PathBuf>,
 }

@@ -59,7 +59,7 @@ fn splits(text: &str) -> OperatorStatePart {
 
 fn keyed(uid: &str, subtask: usize, batches: Vec<RecordBatch>) -> SubtaskSnapshot {
     let state = StateSnapshot { descriptor: descriptor(), batches: Box::new(batches.into_iter().map(Ok)) };
-    let keyed = KeyedSnapshot { states: vec![state] };
+    let keyed = KeyedSnapshot { states: vec![state], store: None };
     SubtaskSnapshot { operator: OperatorUid::new(uid), subtask, keyed, operator_state: Vec::new() }
 }
 
@@ -83,11 +83,11 @@ fn header(name: &str, id: u64, kind: SnapshotKind, time: i64) -> ManifestHeader 
 }
 
 fn target(storage: &Arc<dyn Storage>, dir: &str) -> SnapshotTarget {
-    SnapshotTarget::Directory { storage: Arc::clone(storage), dir: PathBuf::from(dir) }
+    SnapshotTarget::Directory { storage: Arc::clone(storage), dir: PathBuf::from(dir), sharing: None }
 }
 
 fn take(target: &SnapshotTarget, header: ManifestHeader) -> Result<CompletedCheckpoint, CheckpointError> {
-    if let SnapshotTarget::Directory { storage, dir } = target {
+    if let SnapshotTarget::Directory { storage, dir, .. } = target {
         storage.create_dir_all(dir).map_err(CheckpointError::io("making the directory"))?;
     }
     let mut written = Vec::new();
@@ -137,7 +137,7 @@ fn what_was_written_is_read_back_from_files_and_from_memory() {
     let base = directory.path();
     let dir = create_checkpoint_directory(&*storage, base, JobId::from_u128(42), CheckpointId::new(7)).unwrap();
     assert!(base.join("0000000000000000000000000000002a/shared").is_dir() && dir.ends_with("chk-7"));
-    let on_disk = SnapshotTarget::Directory { storage: Arc::clone(&storage), dir: dir.clone() };
+    let on_disk = SnapshotTarget::Directory { storage: Arc::clone(&storage), dir: dir.clone(), sharing: None };
     let completed = take(&on_disk, header("totals", 7, SnapshotKind::Checkpoint, 1_700_000_000_123)).unwrap();
     assert_eq!((completed.id().number(), completed.directory()), (7, Some(&*dir)));
     assert_whole(&completed.open().unwrap());
@@ -395,7 +395,7 @@ fn a_manifest_that_leads_out_of_its_directory_or_makes_no_sense_is_refused() {
         ("max_parallelism", |m| m["max_parallelism"] = 40_000.into()),
         ("parallelism", |m| m["operators"][1]["parallelism"] = 0.into()),
         ("twice", |m| m["operators"][0]["uid"] = "out".into()),
-        ("version 2", |m| m["format_version"] = 2.into()),
+        ("version 3", |m| m["format_version"] = 3.into()),
         ("two columns", |m| m["operators"][1]["keyed_states"][0]["key"][0]["name"] = "flights".into()),
         ("checksum", |m| m["operators"][0]["operator_states"][0]["files"][0]["xxh3"] = "zz".into()),
         ("JobID", |m| m["job"]["id"] = "x".into()),

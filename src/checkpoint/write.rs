@@ -3,8 +3,11 @@
 use super::columns::{stored_schema, to_stored};
 use super::error::CheckpointError;
 use super::inspect::RowsWanted;
-use super::layout::{METADATA, keyed_file, operator_file};
-use super::manifest::{FORMAT_VERSION, FileEntry, KeyedStateEntry, Manifest, ManifestHeader, OperatorEntry, OperatorStateEntry};
+use super::layout::{METADATA, keyed_file, located, operator_file};
+use super::manifest::{
+    FORMAT_VERSION, FileEntry, KeyedStateEntry, Manifest, ManifestHeader, OperatorEntry, OperatorStateEntry, STORE_VERSION, StoreEntry,
+};
+use super::native::{Destination, Sharing, write_store};
 use super::parquet_file::{FileSink, FileSum, FileWriter, WriteError};
 use crate::state::{KeyedSnapshot, StateDescriptor, StateError, StateSnapshot};
 use crate::storage::Storage;
@@ -26,6 +29,8 @@ pub enum SnapshotTarget {
         storage: Arc<dyn Storage>,
         /// The directory.
         dir: PathBuf,
+        /// With which other checkpoints files of stores may be shared; without it this one has all its files to itself.
+        sharing: Option<Sharing>,
     },
     /// The same files as bytes in memory (checkpoint storage `jobmanager`); a state larger than
     /// [`limits::JOBMANAGER_STATE`] is an error.
@@ -65,6 +70,8 @@ pub struct WrittenSubtask {
     pub subtask: usize,
     keyed: Vec<(Arc<StateDescriptor>, Option<WrittenFile>)>,
     parts: Vec<(String, Schema, Option<WrittenFile>)>,
+    /// The store, and the bytes that were written for it.
+    store: Option<(StoreEntry, u64)>,
 }
 
 /// A file that was written and synced (or kept in memory).
@@ -82,9 +89,10 @@ impl fmt::Debug for WrittenFile {
 }
 
 impl WrittenSubtask {
-    /// Bytes written.
+    /// Bytes written: of a store's files those that no earlier checkpoint had.
     pub fn bytes(&self) -> ByteSize {
-        ByteSize(self.files().filter_map(|f| f.entry.bytes).map(|b| b.0).sum())
+        let files: u64 = self.files().filter_map(|f| f.entry.bytes).map(|b| b.0).sum();
+        ByteSize(files + self.store.as_ref().map_or(0, |(_, bytes)| *bytes))
     }
 
     /// Rows written.
@@ -105,7 +113,7 @@ pub fn write_subtask(target: &SnapshotTarget, snapshot: SubtaskSnapshot) -> Resu
     if let SnapshotTarget::Rows(wanted) = target {
         return pick_rows(wanted, snapshot);
     }
-    let SubtaskSnapshot { operator, subtask, keyed: KeyedSnapshot { states, .. }, operator_state } = snapshot;
+    let SubtaskSnapshot { operator, subtask, keyed: KeyedSnapshot { states, store }, operator_state } = snapshot;
     let mut keyed = Vec::with_capacity(states.len());
     for StateSnapshot { descriptor, batches, .. } in states {
         let name = format!("{operator}/{}", descriptor.name);
@@ -113,6 +121,15 @@ pub fn write_subtask(target: &SnapshotTarget, snapshot: SubtaskSnapshot) -> Resu
         let file = write_file(target, path, &name, descriptor.columns().to_arrow(), batches)?;
         keyed.push((descriptor, file));
     }
+    let store = match (store, target) {
+        (None, _) => None,
+        (Some(store), SnapshotTarget::Directory { storage, dir, sharing }) => {
+            keyed.extend(store.states.iter().map(|(descriptor, _)| (Arc::clone(descriptor), None)));
+            let to = Destination { storage: &**storage, dir, sharing: sharing.as_ref() };
+            Some(write_store(&to, &operator, subtask, &store)?)
+        }
+        (Some(_), SnapshotTarget::Memory | SnapshotTarget::Rows(_)) => return Err(CheckpointError::Invariant("a store is not kept in memory".to_owned())),
+    };
     let mut parts = Vec::with_capacity(operator_state.len());
     for OperatorStatePart { name: state, rows } in operator_state {
         let name = format!("{operator}/{state}");
@@ -123,7 +140,7 @@ pub fn write_subtask(target: &SnapshotTarget, snapshot: SubtaskSnapshot) -> Resu
         let file = write_file(target, path, &name, schema, std::iter::once(Ok(rows)))?;
         parts.push((state, columns, file));
     }
-    Ok(WrittenSubtask { operator, subtask, keyed, parts })
+    Ok(WrittenSubtask { operator, subtask, keyed, parts, store })
 }
 
 /// The rows that a person asked for, if any of them are here.
@@ -143,7 +160,7 @@ fn pick_rows(wanted: &RowsWanted, snapshot: SubtaskSnapshot) -> Result<WrittenSu
         };
         keyed.push((descriptor, file));
     }
-    Ok(WrittenSubtask { operator, subtask, keyed, parts: Vec::new() })
+    Ok(WrittenSubtask { operator, subtask, keyed, parts: Vec::new(), store: None })
 }
 
 fn write_file(
@@ -158,7 +175,7 @@ fn write_file(
         return Ok(None);
     }
     match target {
-        SnapshotTarget::Directory { storage, dir } => {
+        SnapshotTarget::Directory { storage, dir, .. } => {
             let absolute = dir.join(&path);
             let context = format!("writing state {state}");
             if let Some(parent) = absolute.parent() {
@@ -268,7 +285,7 @@ pub fn complete(
     let json = manifest.to_json().map_err(CheckpointError::Invariant)?;
     let place = match target {
         SnapshotTarget::Memory | SnapshotTarget::Rows(_) => Place::Memory(Arc::new(contents)),
-        SnapshotTarget::Directory { storage, dir } => {
+        SnapshotTarget::Directory { storage, dir, .. } => {
             seal(&**storage, dir, &manifest, &json).map_err(CheckpointError::io("completing the checkpoint"))?;
             Place::Directory { storage: Arc::clone(storage), dir: dir.clone() }
         }
@@ -279,7 +296,10 @@ pub fn complete(
 fn seal(storage: &dyn Storage, dir: &Path, manifest: &Manifest, json: &[u8]) -> std::io::Result<()> {
     let mut directories = BTreeSet::from([dir.to_owned()]);
     for file in manifest.files() {
-        let path = dir.join(&file.path);
+        let Some(path) = located(dir, &file.path).filter(|path| path.starts_with(dir)) else {
+            directories.extend(dir.parent().map(|job| job.join("shared")));
+            continue;
+        };
         directories.extend(path.ancestors().skip(1).take_while(|d| d.starts_with(dir)).map(Path::to_owned));
     }
     for directory in &directories {
@@ -301,18 +321,19 @@ fn assemble(header: ManifestHeader, written: Vec<WrittenSubtask>) -> Result<Mani
     for operator in header.operators {
         let mut subtasks = by_uid.remove(&operator.uid).unwrap_or_default();
         subtasks.sort_by_key(|s| s.subtask);
+        let stores: Vec<StoreEntry> = subtasks.iter_mut().filter_map(|s| s.store.take()).map(|(store, _)| store).collect();
         if subtasks.windows(2).any(|two| two[0].subtask == two[1].subtask) {
             return Err(CheckpointError::Invariant(format!("two snapshots of one subtask of operator {}", operator.uid)));
         }
         let (keyed_states, operator_states) = merge_states(&operator.uid, subtasks)?;
         let (uid, kind, parallelism) = (operator.uid, operator.kind, operator.parallelism);
-        operators.push(OperatorEntry { uid, kind, parallelism, keyed_states, operator_states });
+        operators.push(OperatorEntry { uid, kind, parallelism, keyed_states, operator_states, stores });
     }
     if let Some(uid) = by_uid.keys().next() {
         return Err(CheckpointError::Invariant(format!("a snapshot of operator {uid}, which the job does not have")));
     }
     Ok(Manifest {
-        format_version: FORMAT_VERSION,
+        format_version: if operators.iter().all(|o| o.stores.is_empty()) { FORMAT_VERSION } else { STORE_VERSION },
         kind: header.kind,
         job: header.job,
         checkpoint_id: header.checkpoint,

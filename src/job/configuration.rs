@@ -9,6 +9,7 @@ use super::spec::Entry;
 use super::text::Text;
 use crate::checkpoint::settings::{CheckpointSettings, CheckpointStorage, CheckpointingMode, ClaimMode, Retention};
 use crate::script::Limits;
+use crate::state::BackendSettings;
 use crate::types::{ByteSize, MaxParallelism, OptionSpec, Parallelism, parse_duration};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -77,7 +78,15 @@ pub fn read(entries: &[Entry], defaults: &Defaults, problems: &mut Vec<Problem>)
         _ => (RuntimeMode::Streaming, false),
     };
     let checkpointing = reader.checkpointing(defaults);
+    let backend = reader.backend(defaults, parallelism);
+    let local_dir = match &backend {
+        BackendSettings::RocksDb(settings) => settings.localdir.clone(),
+        BackendSettings::HashMap => None,
+    };
     let settings = JobSettings {
+        backend,
+        // The default checkpoint directory lies in the state directory.
+        local_dir: local_dir.unwrap_or_else(|| defaults.checkpoint_dir.with_file_name("local")),
         name: reader.name(&defaults.name),
         parallelism,
         max_parallelism,
@@ -201,25 +210,25 @@ fn is_scheme(text: &str) -> bool {
         && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.'))
 }
 
-struct Reader<'a, 'p> {
+pub(super) struct Reader<'a, 'p> {
     entries: &'a [Entry],
     problems: &'p mut Vec<Problem>,
 }
 
 impl<'a> Reader<'a, '_> {
     /// The entry that decides about an option: one from the command line before one of the file, the newer name before older ones.
-    fn entry(&self, key: &str) -> Option<&'a Entry> {
+    pub(super) fn entry(&self, key: &str) -> Option<&'a Entry> {
         deciding(self.entries, key)
     }
 
     /// The text of an option that is written and of its kind, else its default.
-    fn text(&self, key: &str) -> Option<&'a str> {
+    pub(super) fn text(&self, key: &str) -> Option<&'a str> {
         let option = options::find(key)?;
         let written = self.entry(key).map(|entry| entry.value.as_str()).filter(|text| option.spec.check(key, text).is_ok());
         written.or(option.spec.default)
     }
 
-    fn wrong(&mut self, key: &str, message: &str) {
+    pub(super) fn wrong(&mut self, key: &str, message: &str) {
         if let Some(entry) = self.entry(key) {
             let message = entry.value.mask(&format!("{}: {message}", entry.key));
             self.problems.push(Problem::at(entry.value.place(), message));
@@ -230,15 +239,15 @@ impl<'a> Reader<'a, '_> {
         self.text(key).and_then(|text| parse_duration(text).ok()).unwrap_or_default()
     }
 
-    fn bool(&self, key: &str) -> bool {
+    pub(super) fn bool(&self, key: &str) -> bool {
         self.text(key).is_some_and(|text| text.trim().eq_ignore_ascii_case("true"))
     }
 
-    fn int(&self, key: &str) -> i64 {
+    pub(super) fn int(&self, key: &str) -> i64 {
         self.text(key).and_then(|text| text.trim().parse().ok()).unwrap_or_default()
     }
 
-    fn count(&self, key: &str) -> usize {
+    pub(super) fn count(&self, key: &str) -> usize {
         usize::try_from(self.int(key)).unwrap_or_default()
     }
 
@@ -255,12 +264,12 @@ impl<'a> Reader<'a, '_> {
         u32::try_from(self.int(key)).unwrap_or_default()
     }
 
-    fn float(&self, key: &str) -> f64 {
+    pub(super) fn float(&self, key: &str) -> f64 {
         self.text(key).and_then(|text| text.trim().parse().ok()).unwrap_or_default()
     }
 
     /// The position of an option's word among those that it may have; 0 if there is none.
-    fn word(&self, key: &str) -> usize {
+    pub(super) fn word(&self, key: &str) -> usize {
         let words = match options::find(key).map(|option| option.spec.kind) {
             Some(crate::types::OptionKind::Word(words)) => words,
             _ => &[],
@@ -363,6 +372,7 @@ impl<'a> Reader<'a, '_> {
                 _ => Retention::NoExternalized,
             },
             after_tasks_finish: self.bool(&key("checkpoints-after-tasks-finish")),
+            incremental: self.bool(&key("incremental")),
             storage,
             savepoint_dir: Some(savepoint_dir),
         }
@@ -401,20 +411,13 @@ impl<'a> Reader<'a, '_> {
     /// The position in [`STORAGES`] of the storage that is meant; the older names of backends mean one too.
     fn storage(&mut self) -> usize {
         let backend = BACKENDS.get(self.word("state.backend.type")).copied().unwrap_or_default();
-        let meant = match backend {
-            "jobmanager" | "MemoryStateBackend" => "jobmanager",
-            "rocksdb" | "RocksDBStateBackend" | "forst" => {
-                self.wrong("state.backend.type", &format!("\"{backend}\" is not available in this version; the backend is hashmap"));
-                "filesystem"
-            }
-            _ => "filesystem",
-        };
+        let meant = if matches!(backend, "jobmanager" | "MemoryStateBackend") { "jobmanager" } else { "filesystem" };
         let key = "execution.checkpointing.storage";
         let meant = STORAGES.iter().position(|storage| *storage == meant).unwrap_or_default();
         if self.entry(key).is_some() { self.word(key) } else { meant }
     }
 
-    fn directory(&mut self, key: &str, defaults: &Defaults) -> Option<PathBuf> {
+    pub(super) fn directory(&mut self, key: &str, defaults: &Defaults) -> Option<PathBuf> {
         match local_path(self.entry(key)?.value.as_str(), &defaults.directory) {
             Ok(path) => Some(path),
             Err(message) => {
@@ -502,6 +505,8 @@ mod tests {
     use super::super::problem::{Severity, Texts};
     use super::super::spec::Spec;
     use super::*;
+    use crate::state::{Compression, RocksSettings};
+    use crate::types::ByteSize;
 
     fn defaults() -> Defaults {
         Defaults {
@@ -623,6 +628,28 @@ mod tests {
     }
 
     #[test]
+    fn the_memory_of_rocksdb_is_that_of_the_process_or_of_all_its_slots() {
+        let rocks = |file: &str| match settings(&format!("state.backend.type = \"rocksdb\"\nparallelism.default = 3\n{file}")).backend {
+            BackendSettings::RocksDb(settings) => *settings,
+            BackendSettings::HashMap => panic!("{file}"),
+        };
+        let (default, mb) = (RocksSettings::default(), |n: u64| ByteSize(n << 20));
+        assert_eq!(rocks(""), default);
+        assert_eq!(rocks("taskmanager.memory.managed.size = \"1 gb\"").memory, mb(1024));
+        let slots = "state.backend.rocksdb.memory.fixed-per-slot = \"100 mb\"";
+        assert_eq!(rocks(slots).memory, mb(300), "three slots");
+        assert_eq!(rocks(&format!("{slots}\nstate.backend.rocksdb.memory.fixed-per-tm = \"64 mb\"")).memory, mb(300), "slots come first");
+        let tuned = rocks(
+            "[state.backend.rocksdb]\nlocaldir = \"scratch\"\ncompression.per.level = \"NO_COMPRESSION; LZ4_COMPRESSION\"\n\
+             use-bloom-filter = false\ncompaction.style = \"universal\"\nthread.num = 4\n",
+        );
+        assert_eq!(tuned.localdir, Some("/work/scratch".into()));
+        assert_eq!(tuned.compression, [Compression::None, Compression::Lz4]);
+        assert_eq!((tuned.bloom_bits, tuned.threads, tuned.compaction_style.as_str()), (None, 4, "universal"));
+        assert!(settings("execution.checkpointing.incremental = true").checkpointing.incremental);
+    }
+
+    #[test]
     fn an_override_wins_over_the_file_even_under_an_older_name() {
         let file = "execution.checkpointing.dir = \"/file\"\npipeline.name = \"${SECRET}\"";
         let (configuration, problems) = load(file, &["state.checkpoints.dir=/flag", "parallelism.default=2"]);
@@ -669,13 +696,22 @@ mod tests {
                 "execution.checkpointing.unaligned.enabled: unaligned checkpoints need max-concurrent-checkpoints = 1",
             ),
             (
-                "state.backend.type = \"rocksdb\"",
-                "state.backend.type: \"rocksdb\" is not available in this version; the backend is hashmap",
+                "state.backend.type = \"forst\"",
+                "state.backend.type: \"forst\" is not available in this version; the backends are hashmap and rocksdb",
             ),
             (
-                "state.backend.rocksdb.thread.num = 4",
-                "\"state.backend.rocksdb.thread.num\" is not supported yet: RocksDB is not available in this version",
+                "state.backend.rocksdb.metrics.mem-table-flush-pending = true",
+                "\"state.backend.rocksdb.metrics.mem-table-flush-pending\" is not supported yet: RocksDB's own metrics are not reported in this version",
             ),
+            (
+                "state.backend.rocksdb.memory.write-buffer-ratio = 1.5",
+                "state.backend.rocksdb.memory.write-buffer-ratio: the ratio must be between 0 and 1",
+            ),
+            (
+                "state.backend.rocksdb.compression.per.level = \"LZ4_COMPRESSION;SNAPPY_COMPRESSION\"",
+                "state.backend.rocksdb.compression.per.level: \"SNAPPY_COMPRESSION\" is not available: use LZ4_COMPRESSION or NO_COMPRESSION",
+            ),
+            ("state.backend.rocksdb.memory.fixed-per-tm = 0", "state.backend.rocksdb.memory.fixed-per-tm: the backend needs memory"),
             ("table.exec.state.ttl = \"1 h\"", "\"table.exec.state.ttl\" is not supported yet"),
             ("parallelism.default = 0", "parallelism.default: at least 1 subtask is needed"),
             ("pipeline.max-parallelism = 2", "pipeline.max-parallelism: 2 is less than the parallelism, which is 4"),

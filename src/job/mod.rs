@@ -2,6 +2,7 @@
 //!
 //! [`load`] is the way in. It reads no file, no environment and no clock: all of that is in its [`LoadContext`].
 
+mod backend;
 mod build;
 mod computed;
 pub mod configuration;

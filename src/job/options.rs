@@ -79,7 +79,7 @@ pub const BACKENDS: &[&str] =
     &["hashmap", "jobmanager", "MemoryStateBackend", "filesystem", "FsStateBackend", "rocksdb", "RocksDBStateBackend", "forst"];
 
 /// Every option that is known by its own name.
-pub const JOB_OPTIONS: &[&[JobOption]] = &[PIPELINE, CHECKPOINTING, STATE, RESTART, TABLE, RECOVERY, SCRIPT];
+pub const JOB_OPTIONS: &[&[JobOption]] = &[PIPELINE, CHECKPOINTING, STATE, ROCKSDB, RESTART, TABLE, RECOVERY, SCRIPT];
 
 const PIPELINE: &[JobOption] = &[
     option("pipeline.name", TEXT, None, "The job's name; the file's name without its ending if it is not set."),
@@ -143,7 +143,7 @@ const CHECKPOINTING: &[JobOption] = &[
     option("execution.checkpointing.unaligned.recover-output-on-downstream.enabled", BOOL, Some("false"), "Recovery of unaligned checkpoints.").default_only(""),
     option("execution.checkpointing.aligned-checkpoint-timeout", TIME, Some("0 ms"), "With unaligned.enabled: a checkpoint begins aligned and turns into an unaligned one after this time, to within execution.buffer-timeout; 0: at once."),
     option("execution.checkpointing.during-recovery.enabled", BOOL, Some("false"), "Checkpoints while channel state is recovered.").default_only(""),
-    option("execution.checkpointing.incremental", BOOL, Some("false"), "The hashmap backend takes full checkpoints, as in Flink.").older(&["state.backend.incremental"]).no_effect(),
+    option("execution.checkpointing.incremental", BOOL, Some("false"), "Checkpoints of the rocksdb backend share the SST files that did not change, in `shared/` beside them. The hashmap backend takes full checkpoints.").older(&["state.backend.incremental"]),
     option("execution.checkpointing.data-inline-threshold", SIZE, Some("20 kb"), "Small state is not moved into _metadata.").older(&["state.storage.fs.memory-threshold"]).no_effect(),
     option("execution.checkpointing.write-buffer-size", SIZE, Some("4 kb"), "Buffers have the size that they need.").older(&["state.storage.fs.write-buffer-size"]).no_effect(),
     option("execution.checkpointing.local-backup.enabled", BOOL, Some("false"), "Checkpoints are local already.").older(&["state.backend.local-recovery"]).no_effect(),
@@ -158,10 +158,142 @@ const CHECKPOINTING: &[JobOption] = &[
 ];
 
 const STATE: &[JobOption] = &[
-    option("state.backend.type", OptionKind::Word(BACKENDS), Some("hashmap"), "Where working state is kept. hashmap: on the heap. jobmanager (MemoryStateBackend) and filesystem (FsStateBackend) mean hashmap with that checkpoint storage. rocksdb is not available in this version.").older(&["state.backend"]),
+    option("state.backend.type", OptionKind::Word(BACKENDS), Some("hashmap"), "Where working state is kept. hashmap: on the heap. rocksdb (RocksDBStateBackend): in memory as far as `state.backend.rocksdb.memory.*` goes, the rest in an embedded RocksDB; in BATCH mode it is hashmap, as in Flink. jobmanager (MemoryStateBackend) and filesystem (FsStateBackend) mean hashmap with that checkpoint storage. forst is not available.").older(&["state.backend"]),
     option("state.changelog.enabled", BOOL, Some("false"), "The changelog state backend.").older(&["state.backend.changelog.enabled"]).default_only(""),
     option("state.latency-track.keyed-state-enabled", BOOL, Some("false"), "Latency of state access is not tracked.").older(&["state.backend.latency-track.keyed-state-enabled"]).no_effect(),
     option("state.size-track.keyed-state-enabled", BOOL, Some("false"), "Sizes of state are not tracked.").no_effect(),
+];
+
+/// `state.backend.rocksdb.compaction.style`
+pub const COMPACTION_STYLES: &[&str] = &["LEVEL", "UNIVERSAL", "NONE"];
+
+const ROCKSDB: &[JobOption] = &[
+    option(
+        "state.backend.rocksdb.localdir",
+        TEXT,
+        None,
+        "Where working files are kept while the job runs: a path, absolute or relative to the job file. Without it `local` in the state directory.",
+    ),
+    option(
+        "taskmanager.memory.managed.size",
+        SIZE,
+        Some("512 mb"),
+        "Memory of the rocksdb backend in this process: the rows in front, write buffers and block cache together.",
+    ),
+    option(
+        "state.backend.rocksdb.memory.managed",
+        BOOL,
+        Some("true"),
+        "The memory is bounded by taskmanager.memory.managed.size, unless one of the next two is set.",
+    )
+    .default_only("set state.backend.rocksdb.memory.fixed-per-tm"),
+    option("state.backend.rocksdb.memory.fixed-per-slot", SIZE, None, "The memory for each unit of `parallelism.default`."),
+    option("state.backend.rocksdb.memory.fixed-per-tm", SIZE, None, "The memory of the process."),
+    option(
+        "state.backend.rocksdb.memory.write-buffer-ratio",
+        OptionKind::Float,
+        Some("0.5"),
+        "The part of RocksDB's share of the memory that write buffers may take.",
+    ),
+    option(
+        "state.backend.rocksdb.memory.high-prio-pool-ratio",
+        OptionKind::Float,
+        Some("0.1"),
+        "Indexes and filters have precedence in the block cache as RocksDB does it by itself.",
+    )
+    .no_effect(),
+    option("state.backend.rocksdb.memory.partitioned-index-filters", BOOL, Some("false"), "Indexes and filters are cached in parts."),
+    option("state.backend.rocksdb.block.blocksize", SIZE, Some("4 kb"), "The size of a block of an SST file."),
+    option("state.backend.rocksdb.block.metadata-blocksize", SIZE, Some("4 kb"), "The size of a block of a partitioned index."),
+    option("state.backend.rocksdb.block.cache-size", SIZE, Some("8 mb"), "The block cache is part of the memory above.").no_effect(),
+    option(
+        "state.backend.rocksdb.writebuffer.size",
+        SIZE,
+        Some("64 mb"),
+        "The most that one write buffer takes. Large batches go past write buffers into files of their own.",
+    ),
+    option("state.backend.rocksdb.writebuffer.count", COUNT, Some("2"), "How many write buffers a state may have."),
+    option(
+        "state.backend.rocksdb.writebuffer.number-to-merge",
+        COUNT,
+        Some("1"),
+        "How many write buffers are merged before they are written.",
+    ),
+    option("state.backend.rocksdb.thread.num", COUNT, Some("2"), "Threads for compaction in one store; the process shares them."),
+    option(
+        "state.backend.rocksdb.files.open",
+        OptionKind::Int(-1, i32::MAX as i64),
+        Some("-1"),
+        "How many files one store holds open; -1 for no bound.",
+    ),
+    option("state.backend.rocksdb.use-bloom-filter", BOOL, Some("true"), "SST files have Bloom filters. Flink's default is false."),
+    option("state.backend.rocksdb.bloom-filter.bits-per-key", OptionKind::Float, Some("10.0"), "The size of those filters."),
+    option("state.backend.rocksdb.bloom-filter.block-based-mode", BOOL, Some("false"), "RocksDB has no such filters any more.")
+        .default_only(""),
+    option(
+        "state.backend.rocksdb.compaction.style",
+        OptionKind::Word(COMPACTION_STYLES),
+        Some("LEVEL"),
+        "How SST files are compacted. FIFO, which drops rows, is refused.",
+    ),
+    option("state.backend.rocksdb.compaction.level.max-size-level-base", SIZE, Some("256 mb"), "The size of the first sorted level."),
+    option("state.backend.rocksdb.compaction.level.target-file-size-base", SIZE, Some("64 mb"), "The size of an SST file."),
+    option("state.backend.rocksdb.compaction.level.use-dynamic-size", BOOL, Some("false"), "Level sizes follow the last level."),
+    option(
+        "state.backend.rocksdb.compression.per.level",
+        TEXT,
+        Some("LZ4_COMPRESSION"),
+        "LZ4_COMPRESSION or NO_COMPRESSION, one for all levels or one each, separated by semicolons. Flink's default is SNAPPY_COMPRESSION.",
+    ),
+    option("state.backend.rocksdb.write-batch-size", SIZE, Some("2 mb"), "Batches have the size that they need.").no_effect(),
+    option("state.backend.rocksdb.checkpoint.transfer.thread.num", COUNT, Some("4"), "Each subtask copies its files by itself.")
+        .no_effect(),
+    option(
+        "state.backend.rocksdb.timer-service.factory",
+        OptionKind::Word(&["ROCKSDB", "HEAP"]),
+        Some("ROCKSDB"),
+        "Timers are kept with the state.",
+    )
+    .no_effect(),
+    option("state.backend.rocksdb.timer-service.cache-size", COUNT, Some("128"), "Timers are kept with the state.").no_effect(),
+    option(
+        "state.backend.rocksdb.predefined-options",
+        OptionKind::Word(&["DEFAULT", "SPINNING_DISK_OPTIMIZED", "SPINNING_DISK_OPTIMIZED_HIGH_MEM", "FLASH_SSD_OPTIMIZED"]),
+        Some("DEFAULT"),
+        "Sets of options for kinds of disks.",
+    )
+    .default_only("set the options that it stands for"),
+    option("state.backend.rocksdb.options-factory", TEXT, None, "A Java class that makes options.")
+        .default_only("set the options in the job file"),
+    option(
+        "state.backend.rocksdb.use-ingest-db-restore-mode",
+        BOOL,
+        Some("false"),
+        "Restored rows always go through tables into new files.",
+    )
+    .no_effect(),
+    option(
+        "state.backend.rocksdb.incremental-restore-async-compact-after-rescale",
+        BOOL,
+        Some("false"),
+        "Restored stores hold no rows of other subtasks.",
+    )
+    .no_effect(),
+    option(
+        "state.backend.rocksdb.restore-overlap-fraction-threshold",
+        OptionKind::Float,
+        Some("0.0"),
+        "Restored stores are always made anew.",
+    )
+    .no_effect(),
+    option(
+        "state.backend.rocksdb.rescaling.use-delete-files-in-range",
+        BOOL,
+        Some("false"),
+        "Restored stores hold no rows of other subtasks.",
+    )
+    .no_effect(),
+    option("state.backend.rocksdb.log.level", TEXT, Some("INFO_LEVEL"), "RocksDB logs errors alone, in its working directory.").no_effect(),
 ];
 
 const RESTART: &[JobOption] = &[
@@ -281,7 +413,10 @@ const RECOVERY: &[JobOption] = &[
 
 /// Families of options that this version does not have, each with what they belong to. They are refused.
 pub const REFUSED_FAMILIES: &[(&str, &str)] = &[
-    ("state.backend.rocksdb.", "RocksDB is not available in this version"),
+    ("state.backend.rocksdb.metrics.", "RocksDB's own metrics are not reported in this version"),
+    ("state.backend.rocksdb.log.", "RocksDB's log is not kept in this version"),
+    ("state.backend.rocksdb.compaction.filter.", "no state expires in this version"),
+    ("state.backend.rocksdb.manual-compaction.", "there is no compaction by hand in this version"),
     ("state.backend.forst.", "ForSt is not available in this version"),
     ("state.backend.changelog.", "the changelog state backend is not available in this version"),
     ("state.changelog.", "the changelog state backend is not available in this version"),

@@ -3,6 +3,7 @@
 use crate::checkpoint::RestoreRules;
 use crate::checkpoint::settings::{CheckpointSettings, ClaimMode};
 use crate::script::Limits;
+use crate::state::BackendSettings;
 use crate::types::{MaxParallelism, Parallelism};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -82,6 +83,10 @@ pub struct JobSettings {
     pub auto_watermark_interval: Duration,
     /// `execution.checkpointing.*`
     pub checkpointing: CheckpointSettings,
+    /// `state.backend.*`
+    pub backend: BackendSettings,
+    /// Below it each job has its working directory: `state.backend.rocksdb.localdir`, else one beside the default checkpoint directory.
+    pub local_dir: PathBuf,
     /// `restart-strategy.*`
     pub restart: RestartSettings,
     /// `execution.state-recovery.*`

@@ -7,7 +7,7 @@ use crate::checkpoint::{OperatorStatePart, SubtaskSnapshot};
 use crate::connector::{ConnectorError, SinkWriter};
 use crate::metrics::OperatorMetrics;
 use crate::operator::{InputIndex, Operator, OperatorContext, OperatorError, Output, OutputPort};
-use crate::state::KeyedState;
+use crate::state::{KeyedState, SnapshotForm};
 use crate::types::{Barrier, Batch, CheckpointId, Clock, EventTime, OperatorUid, StreamElement, WallTime, WatermarkStatus};
 use arrow::array::RecordBatch;
 use std::sync::Arc;
@@ -236,11 +236,12 @@ impl Chain {
     }
 
     /// Takes the snapshot of checkpoint `barrier` and, unless the chain has ended, forwards the barrier. `splits`: the position of
-    /// the source at the head.
+    /// the source at the head. `form`: in which form keyed states are saved.
     pub(crate) fn snapshot(
         &mut self,
         barrier: Barrier,
         splits: Option<RecordBatch>,
+        form: SnapshotForm,
         forward: bool,
     ) -> Result<Vec<SubtaskSnapshot>, TaskError> {
         self.flush()?;
@@ -262,7 +263,7 @@ impl Chain {
                 let packed = packed.map_err(|e| node.connector_error(ConnectorError::State(e.to_string())))?;
                 parts.extend(packed.map(|rows| OperatorStatePart { name: state_names::COMMITTABLES.to_owned(), rows }));
             }
-            let keyed = node.state.snapshot();
+            let keyed = node.state.snapshot_as(form);
             let keyed = keyed.map_err(|source| TaskError::State { operator: node.name.clone(), source })?;
             snapshots.push(SubtaskSnapshot { operator: node.uid.clone(), subtask: self.subtask, keyed, operator_state: parts });
         }

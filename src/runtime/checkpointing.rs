@@ -12,9 +12,9 @@ use crate::checkpoint::inspect::{InspectError, RowsWanted, Snapshot};
 use crate::checkpoint::retention::{Ending, is_discarded};
 use crate::checkpoint::settings::{CheckpointStorage, ClaimMode};
 use crate::checkpoint::{
-    CompletedCheckpoint, JobEntry, ManifestHeader, OpenCheckpoint, OperatorHeader, RestoreError, SnapshotKind, SnapshotTarget,
-    WrittenSubtask, complete, create_checkpoint_directory, create_savepoint_directory, delete_checkpoint, delete_claimed, job_directory,
-    note_stop,
+    CompletedCheckpoint, JobEntry, Manifest, ManifestHeader, OpenCheckpoint, OperatorHeader, RestoreError, Sharing, SnapshotKind,
+    SnapshotTarget, WrittenSubtask, complete, create_checkpoint_directory, create_savepoint_directory, delete_checkpoint, delete_claimed,
+    job_directory, note_stop, shared_names, sweep_shared,
 };
 use crate::job::graph::NodeKind;
 use crate::types::limits::CHECKPOINT_HISTORY;
@@ -62,6 +62,8 @@ pub(crate) struct Checkpointing {
     replies: BTreeMap<TriggerId, Reply>,
     /// Who waits for rows, and for which.
     looks: BTreeMap<TriggerId, (RowsWanted, LookReply)>,
+    /// The newest checkpoint that was begun.
+    newest: CheckpointId,
     /// What the job was started from.
     initial: Option<Arc<OpenCheckpoint>>,
     /// Its directory, as long as it is this job's and there.
@@ -106,6 +108,7 @@ impl Checkpointing {
             completed: BTreeMap::new(),
             replies: BTreeMap::new(),
             looks: BTreeMap::new(),
+            newest: CheckpointId::new(0),
             initial: restore.map(Arc::new),
             claimed,
             leaving: BTreeMap::new(),
@@ -311,7 +314,7 @@ impl Checkpointing {
             match action {
                 Action::Trigger { checkpoint, kind, directory, full } => {
                     tracing::debug!(%checkpoint, full, "checkpoint triggered");
-                    self.trigger(checkpoint, kind, directory, attempt);
+                    self.trigger((checkpoint, kind), directory, full, attempt);
                 }
                 Action::NotifyComplete { checkpoint, commit } => {
                     self.completed_view(checkpoint);
@@ -353,8 +356,12 @@ impl Checkpointing {
         }
     }
 
-    fn trigger(&mut self, id: CheckpointId, kind: CheckpointKind, directory: Option<PathBuf>, attempt: &Attempt) {
-        let files = match self.target(id, kind, directory) {
+    fn trigger(&mut self, (id, kind): (CheckpointId, CheckpointKind), directory: Option<PathBuf>, full: bool, attempt: &Attempt) {
+        self.newest = self.newest.max(id);
+        // Only checkpoints of this job and process: their files lie beside this one's, and nobody else deletes them.
+        let base = self.completed.values().rev().find(|c| c.directory().is_some() && !c.manifest().kind.is_savepoint()).filter(|_| !full);
+        let base = base.map(|completed| Arc::clone(completed.manifest()));
+        let files = match self.target(id, kind, directory, base) {
             Ok(target) => Arc::new(AttemptFiles::new(id, target, self.finalized.clone())),
             Err(message) => return self.handle(Event::TriggerFailed { checkpoint: id, message }),
         };
@@ -402,7 +409,13 @@ impl Checkpointing {
         drop(reply.send(rows));
     }
 
-    fn target(&mut self, id: CheckpointId, kind: CheckpointKind, directory: Option<PathBuf>) -> Result<SnapshotTarget, String> {
+    fn target(
+        &mut self,
+        id: CheckpointId,
+        kind: CheckpointKind,
+        directory: Option<PathBuf>,
+        base: Option<Arc<Manifest>>,
+    ) -> Result<SnapshotTarget, String> {
         let (storage, job) = (self.blueprint.storage.clone(), self.blueprint.job);
         let settings = &self.blueprint.graph.settings.checkpointing;
         let dir = match (kind.is_savepoint(), directory, &settings.storage) {
@@ -415,7 +428,8 @@ impl Checkpointing {
         if let (CheckpointKind::StopWithSavepoint { .. }, CheckpointStorage::FileSystem(base)) = (kind, &settings.storage) {
             note_stop(&*storage, base, job, &dir).map_err(|e| e.to_string())?;
         }
-        Ok(SnapshotTarget::Directory { storage, dir })
+        let sharing = (settings.incremental && !kind.is_savepoint()).then_some(Sharing { checkpoint: id, base });
+        Ok(SnapshotTarget::Directory { storage, dir, sharing })
     }
 
     fn finalize(&mut self, id: CheckpointId) {
@@ -513,13 +527,38 @@ impl Checkpointing {
     fn delete_given_up(&mut self, id: CheckpointId) {
         let Some(directory) = self.leaving.get(&id).cloned() else { return };
         let (storage, done) = (self.blueprint.storage.clone(), self.finalized.clone());
+        let sweep = self.sweep();
         self.run(move || {
             // What cannot be removed now lies there without `_metadata`: it never counts as a checkpoint.
             if let Err(error) = delete_checkpoint(&*storage, &directory) {
                 tracing::warn!(%error, "the files of a failed checkpoint could not be deleted");
             }
+            sweep();
             let _ = done.send(Finalized::Deleted(id));
         });
+    }
+
+    /// What removes the shared files that no checkpoint needs any more.
+    fn sweep(&self) -> impl FnOnce() + Send + use<> {
+        let settings = &self.blueprint.graph.settings.checkpointing;
+        let directory = match &settings.storage {
+            CheckpointStorage::FileSystem(base) if settings.incremental => Some(job_directory(base, self.blueprint.job)),
+            _ => None,
+        };
+        // A checkpoint that is being taken may name the files of the one that it was begun with.
+        let base_of = |pending: &Pending| match &pending.files.target {
+            SnapshotTarget::Directory { sharing: Some(sharing), .. } => sharing.base.clone(),
+            _ => None,
+        };
+        let bases: Vec<Arc<Manifest>> = self.pending.values().filter_map(base_of).collect();
+        let needed = self.completed.values().map(|c| &**c.manifest()).chain(bases.iter().map(|manifest| &**manifest));
+        let (keep, newest, pending) = (shared_names(needed), self.newest, self.pending.keys().copied().collect());
+        let storage = self.blueprint.storage.clone();
+        move || {
+            if let Some(Err(error)) = directory.map(|job| sweep_shared(&*storage, &job, &keep, newest, &pending)) {
+                tracing::warn!(%error, "files that checkpoints shared could not be deleted");
+            }
+        }
     }
 
     fn discard(&mut self, id: CheckpointId) {
@@ -527,9 +566,13 @@ impl Checkpointing {
         let directory: Option<PathBuf> = self.completed.remove(&id).and_then(|c| c.directory().map(Into::into));
         self.leaving.extend(directory.clone().map(|directory| (id, directory)));
         let (storage, done) = (self.blueprint.storage.clone(), self.finalized.clone());
+        let sweep = self.sweep();
         self.run(move || {
-            if let Some(Err(error)) = directory.map(|dir| delete_checkpoint(&*storage, &dir)) {
-                tracing::warn!(checkpoint = %id, %error, "an old checkpoint could not be deleted");
+            // Its `_metadata` goes first: a file that it named may be gone when it is gone itself.
+            match directory.map(|dir| delete_checkpoint(&*storage, &dir)) {
+                Some(Err(error)) => tracing::warn!(checkpoint = %id, %error, "an old checkpoint could not be deleted"),
+                Some(Ok(())) => sweep(),
+                None => {}
             }
             if let Some(Err(error)) = claimed.map(|dir| delete_claimed(&*storage, &dir)) {
                 tracing::warn!(checkpoint = %id, %error, "the checkpoint that the job had claimed could not be deleted");

@@ -15,7 +15,7 @@ use crate::connector::{ConnectorContext, ConnectorError, SinkRestore, SinkWriter
 use crate::job::graph::{Exchange, JobGraph, NodeKind, SourceNode};
 use crate::metrics::OperatorMetrics;
 use crate::operator::{InputIndex, SubtaskPlace};
-use crate::state::KeyedState;
+use crate::state::{Backend, KeyedState};
 use crate::storage::Storage;
 use crate::types::limits::CHANNEL_BATCHES;
 use crate::types::{Batch, Clock, EventTime, JobId, KeyGroupRange, MaxParallelism, OperatorUid, StreamElement};
@@ -35,6 +35,7 @@ pub(crate) struct Blueprint {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) data: Handle,
     pub(crate) blocking: Blocking,
+    pub(crate) backend: Backend,
 }
 
 /// A running attempt. Dropping it ends all its tasks.
@@ -298,6 +299,21 @@ impl Builder<'_> {
         Ok(Some(SinkRestore { state: self.operator_state(uid, name, state_names::WRITER)?, committables }))
     }
 
+    /// The state of one operator in one subtask. `is_operator`: it keeps any, and so may have something to restore.
+    fn keyed_state(&self, uid: &OperatorUid, name: &str, place: SubtaskPlace, is_operator: bool) -> Result<KeyedState, TaskError> {
+        let backend = &self.blueprint.backend;
+        let (restored, stores) = match self.restore.filter(|_| is_operator) {
+            None => (Vec::new(), Vec::new()),
+            Some(open) => {
+                let rows = open.keyed_state(uid, place.key_groups).map_err(|e| Self::not_readable(name, &e))?;
+                (rows, open.stores(uid, place.key_groups))
+            }
+        };
+        let state = KeyedState::new(place.key_groups, place.max_parallelism, restored).restored_from(stores, backend);
+        // Within a job attempts tell stores apart: file names of one are never those of another.
+        Ok(state.on(backend, &self.number.to_string()))
+    }
+
     /// The chain of one subtask, and the reader at its head if it is a source.
     fn chain(
         &self,
@@ -322,12 +338,7 @@ impl Builder<'_> {
                 Some(Worker::Writer(writer)) => Work::Sink(writer),
                 None => return Err(Self::not_readable(&node.name, &"fewer workers were made than there are subtasks")),
             };
-            let restored = match (self.restore, &work) {
-                (Some(open), Work::Operator(_)) => {
-                    open.keyed_state(&node.uid, place.key_groups).map_err(|e| Self::not_readable(&node.name, &e))?
-                }
-                _ => Vec::new(),
-            };
+            let state = self.keyed_state(&node.uid, &node.name, place, matches!(work, Work::Operator(_)))?;
             let targets = vertex.targets[position].iter().map(|(port, target)| {
                 let target = match target {
                     Target::Chained(to) => ChainTarget::Node(*to),
@@ -343,7 +354,7 @@ impl Builder<'_> {
                 name: node.name.clone(),
                 work,
                 targets: targets.collect(),
-                state: KeyedState::new(place.key_groups, place.max_parallelism, restored),
+                state,
                 metrics: self.metrics[at][subtask][position].clone(),
                 watermark: EventTime::MIN,
                 uncommitted: Vec::new(),

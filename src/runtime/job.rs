@@ -14,6 +14,8 @@ use crate::checkpoint::coordinator::Event;
 use crate::checkpoint::settings::ClaimMode;
 use crate::error::RetryHint;
 use crate::job::graph::JobGraph;
+use crate::job::settings::RuntimeMode;
+use crate::state::{Backend, BackendSettings};
 use crate::storage::Storage;
 use crate::types::{Clock, JobId, MaxParallelism};
 use std::sync::Arc;
@@ -84,7 +86,11 @@ impl Job {
         let (sender, commands) = mpsc::channel(64);
         let handle = JobHandle::new(options.job_id, sender, view::initial(&graph, &plan, max_parallelism, options.clock.now()));
         let restart = RestartStrategy::new(&settings.restart, options.seed);
+        // BATCH takes no checkpoints and reads its groups once more at the end: they stay in memory, as Flink ignores the backend then.
+        let backend = if settings.mode == RuntimeMode::Batch { &BackendSettings::HashMap } else { &settings.backend };
+        let backend = Backend::new(backend, settings.local_dir.join(options.job_id.to_string()));
         let blueprint = Blueprint {
+            backend,
             job: options.job_id,
             plan: Arc::new(plan),
             graph: Arc::new(graph),

@@ -11,6 +11,7 @@ use crate::checkpoint::{OperatorStatePart, SnapshotTarget, SubtaskSnapshot, Writ
 use crate::connector::{SourceEvent, SourceReader};
 use crate::expr::CompiledExpr;
 use crate::operator::InputIndex;
+use crate::state::SnapshotForm;
 use crate::types::{Barrier, Batch, CheckpointId, CheckpointKind, Clock, EventTime, WatermarkStatus};
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::compute::{cast, max};
@@ -146,7 +147,10 @@ impl Task {
         let snapshots = match announced.map(|(_, files)| &files.target) {
             Some(SnapshotTarget::Rows(wanted)) => self.chain.look(barrier, Some(&wanted.operator), !ended)?,
             None if barrier.kind == CheckpointKind::Look => self.chain.look(barrier, None, !ended)?,
-            _ => self.chain.snapshot(barrier, splits, !ended)?,
+            Some(SnapshotTarget::Directory { .. }) if !barrier.kind.is_savepoint() => {
+                self.chain.snapshot(barrier, splits, SnapshotForm::Native, !ended)?
+            }
+            _ => self.chain.snapshot(barrier, splits, SnapshotForm::Canonical, !ended)?,
         };
         self.hand_in(barrier.id, snapshots);
         Ok(())

@@ -6,6 +6,7 @@ use crate::checkpoint::{RestoreRules, checkpoints_of, open, open_directory};
 use crate::connector::{BadRecordPolicy, SinkDeclaration, SourceDeclaration, build_sink, build_source};
 use crate::job::graph::{Edge, Exchange, JobGraph, Node, NodeIndex, NodeKind, SourceNode};
 use crate::job::settings::{JobSettings, RecoverySettings, RestartSettings, RuntimeMode};
+use crate::state::BackendSettings;
 use crate::storage::Storage;
 use crate::testing::storage::MemoryStorage;
 use crate::types::{Column, JobId, OperatorUid, Parallelism, Schema, SystemClock, TriggerId};
@@ -35,6 +36,7 @@ fn settings(interval: Option<Duration>) -> JobSettings {
             num_retained: 1,
             retention: Retention::RetainOnCancellation,
             after_tasks_finish: true,
+            incremental: false,
             storage: CheckpointStorage::FileSystem("/chk".into()),
             savepoint_dir: Some("/sav".into()),
         },
@@ -42,6 +44,8 @@ fn settings(interval: Option<Duration>) -> JobSettings {
         recovery: RecoverySettings::default(),
         restore: RestoreRules::default(),
         script: crate::script::Limits::default(),
+        backend: BackendSettings::HashMap,
+        local_dir: PathBuf::from("/local"),
         directory: PathBuf::from("/"),
         options: Vec::new(),
     }

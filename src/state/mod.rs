@@ -11,11 +11,16 @@ mod compatibility;
 mod descriptor;
 mod groups;
 mod keyed;
+mod rocksdb;
 mod ttl;
 mod words;
 
+pub use self::rocksdb::{
+    Backend, BackendSettings, Compression, FileSource, ImageFile, RocksSettings, SavedState, StoreFile, StoreFiles, StoreImage,
+    StoreSnapshot,
+};
 pub use adapt::rekey;
-pub use backend::{GroupsHandle, KeyedSnapshot, KeyedState, RestoredState, StateSnapshot};
+pub use backend::{GroupsHandle, KeyedSnapshot, KeyedState, RestoredState, SnapshotForm, StateSnapshot, read_store};
 pub use compatibility::{Compatibility, added_accumulators, compatibility, keys_move};
 pub use descriptor::{StateDescriptor, StateKind, TIMERS};
 pub use groups::{

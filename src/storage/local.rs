@@ -5,7 +5,7 @@ use crate::types::WallTime;
 use std::fs::{self, File, Metadata, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
@@ -160,6 +160,10 @@ impl Storage for LocalStorage {
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         File::open(dir).and_then(|d| d.sync_all()).map_err(at(dir))
+    }
+
+    fn local_path(&self, path: &Path) -> Option<PathBuf> {
+        Some(path.to_owned())
     }
 
     fn lock(&self, path: &Path) -> io::Result<Option<Box<dyn StorageLock>>> {

@@ -77,6 +77,12 @@ pub trait Storage: Send + Sync + fmt::Debug {
     /// Makes the names in a directory durable.
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
 
+    /// Where a file lies in the machine's own file system; `None` for a storage that is not that.
+    fn local_path(&self, path: &Path) -> Option<PathBuf> {
+        let _ = path;
+        None
+    }
+
     /// Takes the lock of the file `path`, which is created if it is missing. `None`: somebody else holds it, here or in another
     /// process, or this storage has no locks and so cannot tell.
     fn lock(&self, path: &Path) -> io::Result<Option<Box<dyn StorageLock>>> {

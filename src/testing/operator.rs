@@ -2,7 +2,7 @@
 
 use crate::metrics::OperatorMetrics;
 use crate::operator::{InputIndex, Operator, OperatorContext, OperatorError, OperatorFactory, Output, OutputPort, SubtaskPlace};
-use crate::state::{KeyedSnapshot, KeyedState, RestoredState};
+use crate::state::{KeyedSnapshot, KeyedState, RestoredState, SnapshotForm};
 use crate::types::{Batch, EventTime, KeyGroupRange, MaxParallelism, Parallelism, WallTime};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 
@@ -40,10 +40,16 @@ impl OperatorHarness {
     ) -> Result<Self, OperatorError> {
         let max_parallelism = MaxParallelism::new(KEY_GROUPS).unwrap_or_else(|| MaxParallelism::default_for(parallelism));
         let key_groups = KeyGroupRange::of_subtask(max_parallelism, parallelism, index);
+        Self::with_state(factory, index, KeyedState::new(key_groups, max_parallelism, restored))
+    }
+
+    /// The same with this state: on any backend, restored from anything.
+    pub fn with_state(factory: &dyn OperatorFactory, index: usize, state: KeyedState) -> Result<Self, OperatorError> {
+        let (key_groups, max_parallelism) = (state.key_groups(), state.max_parallelism());
         let operator = factory.create(SubtaskPlace { index, key_groups, max_parallelism })?;
         let mut harness = Self {
             operator,
-            state: KeyedState::new(key_groups, max_parallelism, restored),
+            state,
             metrics: OperatorMetrics::default(),
             watermark: EventTime::MIN,
             now: WallTime(0),
@@ -107,6 +113,11 @@ impl OperatorHarness {
     /// The synchronous part of a snapshot: its batches may be read later.
     pub fn snapshot(&mut self) -> Result<KeyedSnapshot, OperatorError> {
         Ok(self.state.snapshot()?)
+    }
+
+    /// The same in the form of the backend.
+    pub fn native_snapshot(&mut self) -> Result<KeyedSnapshot, OperatorError> {
+        Ok(self.state.snapshot_as(SnapshotForm::Native)?)
     }
 
     /// Reads a snapshot to its end, into what [`Self::restored`] takes.

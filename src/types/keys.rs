@@ -45,6 +45,9 @@ impl Parallelism {
 }
 
 impl MaxParallelism {
+    /// The most key groups that there can be.
+    pub const MAX: Self = Self(32_768);
+
     /// `number` key groups; `None` unless 1 ≤ number ≤ 32,768.
     pub fn new(number: usize) -> Option<Self> {
         (1..=32_768).contains(&number).then_some(Self(number as u16))

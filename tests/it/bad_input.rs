@@ -55,7 +55,7 @@ const CASES: &[Case] = &[
     Case { name: "an updating result into files", edit: Some(("SELECT a, b FROM nums", "SELECT a, COUNT(*) AS c FROM nums GROUP BY a")), input: None, args: "run job.toml", code: 2, says: "debezium-json" },
     Case { name: "text that is no TOML", edit: Some(("[transforms.t]", "[transforms.t")), input: None, args: "run job.toml", code: 2, says: "job.toml:" },
     Case { name: "a variable that is not set", edit: Some(("path = \"in.json\"", "path = \"${NO_SUCH_VARIABLE_HERE}\"")), input: None, args: "run job.toml", code: 2, says: "NO_SUCH_VARIABLE_HERE" },
-    Case { name: "a backend that is not there", edit: Some(("[sources.nums]", "[state.backend]\ntype = \"rocksdb\"\n[sources.nums]")), input: None, args: "run job.toml", code: 2, says: "rocksdb" },
+    Case { name: "a backend that is not there", edit: Some(("[sources.nums]", "[state.backend]\ntype = \"forst\"\n[sources.nums]")), input: None, args: "run job.toml", code: 2, says: "forst" },
     Case { name: "a sink without input", edit: Some(("input = \"t\"\n", "")), input: None, args: "run job.toml", code: 2, says: "input" },
     Case { name: "a parallelism of zero", edit: Some(("[sources.nums]", "[parallelism]\ndefault = 0\n[sources.nums]")), input: None, args: "run job.toml", code: 2, says: "0" },
     Case { name: "a checkpoint directory of another scheme", edit: Some(("interval = \"50 ms\"", "interval = \"50 ms\"\ndir = \"s3://bucket/x\"")), input: None, args: "run job.toml", code: 2, says: "s3" },

@@ -12,12 +12,12 @@ pub(crate) const OFTEN: &str = "10 ms";
 /// No checkpoint is taken unless one is asked for.
 const NEVER: &str = "0";
 
-fn lasting(parallelism: usize, checkpoints: &'static str) -> Start {
-    Start { parallelism, lasting: true, restore: None, checkpoints: Some(checkpoints) }
+fn lasting((parallelism, rocksdb): (usize, bool), checkpoints: &'static str) -> Start {
+    Start { parallelism, lasting: true, restore: None, checkpoints: Some(checkpoints), rocksdb }
 }
 
-fn restored(parallelism: usize, path: String) -> Start {
-    Start { parallelism, restore: Some(path), ..Start::default() }
+fn restored((parallelism, rocksdb): (usize, bool), path: String) -> Start {
+    Start { parallelism, restore: Some(path), rocksdb, ..Start::default() }
 }
 
 /// A job that has seen half of its input and is somewhere in it; its id.
@@ -31,27 +31,27 @@ fn in_the_middle<'a>(job: &'a GoldenJob, start: &Start) -> (JobDir<'a>, Running,
 }
 
 #[test]
-fn straight_runs_give_the_expected_rows_at_every_parallelism() {
+fn straight_runs_give_the_expected_rows_at_every_parallelism_and_on_both_backends() {
     let update = std::env::var_os("UPDATE").is_some();
     with_every_job(|job| {
-        for parallelism in [1, 3] {
+        for (parallelism, rocksdb) in [(1, false), (3, false), (2, true)] {
             let mut dir = JobDir::new(job);
-            dir.run(&Start { parallelism, ..Start::default() });
+            dir.run(&Start { parallelism, rocksdb, ..Start::default() });
             if update && parallelism == 1 {
                 dir.update();
             }
-            dir.assert_expected(&format!("run straight at parallelism {parallelism}"));
+            dir.assert_expected(&format!("run straight at parallelism {parallelism}, on rocksdb: {rocksdb}"));
         }
     });
 }
 
 #[test]
-fn a_savepoint_restores_at_another_parallelism() {
+fn a_savepoint_restores_at_another_parallelism_and_on_the_other_backend() {
     with_every_job(|job| {
         if job.is_batch() {
             return;
         }
-        for (before, after) in [(1, 3), (3, 1)] {
+        for (before, after) in [((1, false), (3, true)), ((3, true), (1, false))] {
             // What a later checkpoint made visible would come twice; that is what `cancel -s` is for.
             let (mut dir, running, id) = in_the_middle(job, &lasting(before, NEVER));
             let path = dir.answer(&["savepoint", "-q", &id]);
@@ -59,7 +59,7 @@ fn a_savepoint_restores_at_another_parallelism() {
             running.end_with(1);
             dir.feed(usize::MAX);
             dir.run(&restored(after, path));
-            dir.assert_expected(&format!("restored at parallelism {after} from a savepoint at {before}"));
+            dir.assert_expected(&format!("restored at {after:?} from a savepoint at {before:?} (parallelism, on rocksdb)"));
         }
     });
 }
@@ -70,11 +70,11 @@ fn a_job_cancelled_with_a_savepoint_goes_on_from_it() {
         if job.is_batch() {
             return;
         }
-        let (mut dir, running, id) = in_the_middle(job, &lasting(2, OFTEN));
+        let (mut dir, running, id) = in_the_middle(job, &lasting((2, true), OFTEN));
         let path = dir.answer(&["cancel", "-q", "-s", "savepoints", &id]);
         running.end_with(1);
         dir.feed(usize::MAX);
-        dir.run(&restored(2, path));
+        dir.run(&restored((2, true), path));
         dir.assert_expected("restored after cancel -s");
     });
 }
@@ -85,11 +85,11 @@ fn a_stopped_job_goes_on_from_its_savepoint() {
         if job.is_batch() {
             return;
         }
-        let (mut dir, running, id) = in_the_middle(job, &lasting(2, OFTEN));
+        let (mut dir, running, id) = in_the_middle(job, &lasting((2, false), OFTEN));
         let path = dir.answer(&["stop", "-q", &id]);
         running.finish();
         dir.feed(usize::MAX);
-        dir.run(&restored(1, path));
+        dir.run(&restored((1, false), path));
         dir.assert_expected("restored after stop");
     });
 }
@@ -102,7 +102,7 @@ fn a_run_that_starts_anew_where_it_should_have_been_restored_is_noticed() {
         if job.is_batch() || !appends {
             return;
         }
-        let (mut dir, running, id) = in_the_middle(job, &lasting(2, OFTEN));
+        let (mut dir, running, id) = in_the_middle(job, &lasting((2, false), OFTEN));
         dir.answer(&["stop", "-q", &id]);
         running.finish();
         dir.feed(usize::MAX);

@@ -114,6 +114,8 @@ pub(crate) struct Start {
     pub(crate) restore: Option<String>,
     /// `execution.checkpointing.interval`, if not the default.
     pub(crate) checkpoints: Option<&'static str>,
+    /// On RocksDB with incremental checkpoints, and with so little memory that groups come and go all the time; else on the heap.
+    pub(crate) rocksdb: bool,
 }
 
 /// How a process ended.
@@ -249,6 +251,10 @@ impl<'a> JobDir<'a> {
         }
         if start.lasting {
             command.args(self.job.lasting());
+        }
+        if start.rocksdb {
+            let memory = "-Dstate.backend.rocksdb.memory.fixed-per-tm=4 kb";
+            command.args(["-Dstate.backend.type=rocksdb", "-Dexecution.checkpointing.incremental=true", memory]);
         }
         command.stdout(File::create(&out).unwrap()).stderr(File::create(&err).unwrap());
         let child = command.spawn().unwrap();

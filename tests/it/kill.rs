@@ -98,10 +98,10 @@ impl<'a> Victim<'a> {
 
     /// One life. True if the job has finished by itself.
     fn live(&mut self, moment: Moment, restore: Option<String>, feed: usize) -> bool {
-        let parallelism = self.random.random_range(1..=3);
-        self.story.push(format!("{moment:?} at parallelism {parallelism} from {restore:?}"));
+        let (parallelism, rocksdb) = (self.random.random_range(1..=3), self.random.random());
+        self.story.push(format!("{moment:?} at parallelism {parallelism} from {restore:?}, on rocksdb: {rocksdb}"));
         let before = self.dir.complete();
-        let mut running = self.dir.start(&Start { parallelism, lasting: true, restore, checkpoints: Some(OFTEN) });
+        let mut running = self.dir.start(&Start { parallelism, lasting: true, restore, checkpoints: Some(OFTEN), rocksdb });
         if moment == Moment::Start {
             pause(&mut self.random, 80);
         } else {
@@ -186,7 +186,7 @@ impl<'a> Victim<'a> {
         for _ in 0..ENDS {
             let restore = self.newest(last.take());
             self.story.push(format!("ending, from {restore:?}"));
-            let running = self.dir.start(&Start { restore, checkpoints: Some(OFTEN), ..Start::default() });
+            let running = self.dir.start(&Start { restore, checkpoints: Some(OFTEN), rocksdb: self.random.random(), ..Start::default() });
             pause(&mut self.random, 200);
             let ended = running.kill();
             self.kills += usize::from(ended == Ended::Killed);

@@ -30,6 +30,7 @@ fn settings() -> CheckpointSettings {
         num_retained: 1,
         retention: Retention::NoExternalized,
         after_tasks_finish: true,
+        incremental: false,
         storage: CheckpointStorage::JobManager,
         savepoint_dir: Some("/savepoints".into()),
     }

@@ -73,7 +73,7 @@ pub struct Bootstrapped {
 pub fn bootstrap(plan: &Bootstrap, imports: &[Import]) -> Result<Bootstrapped, InspectError> {
     let resolved = resolve(plan, imports)?;
     let dir = create_savepoint_directory(&*plan.storage, &plan.target, plan.job.id, plan.random)?;
-    let built = build(plan, &resolved, SnapshotTarget::Directory { storage: Arc::clone(&plan.storage), dir: dir.clone() });
+    let built = build(plan, &resolved, SnapshotTarget::Directory { storage: Arc::clone(&plan.storage), dir: dir.clone(), sharing: None });
     if built.is_err() {
         // What went wrong first is what is reported.
         let _ = delete_checkpoint(&*plan.storage, &dir);
@@ -127,7 +127,7 @@ fn build(plan: &Bootstrap, imports: &[Resolved<'_>], target: SnapshotTarget) -> 
             continue;
         }
         let names: Vec<String> = states.iter().map(|s| format!("{}/{}", operator.uid, s.descriptor.name)).collect();
-        let keyed = KeyedSnapshot { states };
+        let keyed = KeyedSnapshot { states, store: None };
         let snapshot = SubtaskSnapshot { operator: operator.uid.clone(), subtask: 0, keyed, operator_state: Vec::new() };
         let subtask = write_subtask(&target, snapshot).map_err(|e| failure.take().unwrap_or(InspectError::Write(e)))?;
         let files = subtask.files().map(|f| (f.entry.rows.unwrap_or(0), f.entry.bytes.unwrap_or(ByteSize(0))));

@@ -225,7 +225,7 @@ impl<'a> StateRef<'a> {
     /// Number of rows, as far as it is recorded.
     pub fn rows(&self) -> u64 {
         match self.state {
-            StateEntry::Keyed(state) => state.rows(),
+            StateEntry::Keyed(state) => self.operator.rows_of(state),
             StateEntry::Operator(state) => state.rows(),
         }
     }
@@ -233,7 +233,7 @@ impl<'a> StateRef<'a> {
     /// Bytes of its files, as far as their lengths are recorded.
     pub fn bytes(&self) -> ByteSize {
         match self.state {
-            StateEntry::Keyed(state) => state.bytes(),
+            StateEntry::Keyed(state) => self.operator.bytes_of(state),
             StateEntry::Operator(state) => state.bytes(),
         }
     }
@@ -241,7 +241,8 @@ impl<'a> StateRef<'a> {
     /// The form of its files.
     pub fn form(&self) -> Form {
         let columns = |file: &FileEntry| Path::new(&file.path).extension().is_some_and(|e| e == "parquet");
-        if self.files().iter().all(columns) { Form::Columns } else { Form::Native }
+        let stored = matches!(self.state, StateEntry::Keyed(state) if self.operator.is_stored(state));
+        if !stored && self.files().iter().all(columns) { Form::Columns } else { Form::Native }
     }
 
     /// An error for a state whose rows cannot be read.

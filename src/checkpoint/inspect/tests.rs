@@ -82,7 +82,7 @@ fn splits() -> OperatorStatePart {
 /// A savepoint in `dir` with the state in two subtasks.
 fn saved_with(dir: &Path, rows: &[Row<'_>], groups: usize, descriptor: StateDescriptor) -> PathBuf {
     let storage = LocalStorage::shared();
-    let target = SnapshotTarget::Directory { storage: Arc::clone(&storage), dir: dir.to_owned() };
+    let target = SnapshotTarget::Directory { storage: Arc::clone(&storage), dir: dir.to_owned(), sharing: None };
     storage.create_dir_all(dir).unwrap();
     let all = batch(rows, groups);
     let mut written = Vec::new();
@@ -92,7 +92,7 @@ fn saved_with(dir: &Path, rows: &[Row<'_>], groups: usize, descriptor: StateDesc
         let mine: Vec<bool> = groups::groups_of(&all).iter().map(own).collect();
         let mine = arrow::compute::filter_record_batch(&all, &mine.into()).unwrap();
         let state = StateSnapshot { descriptor: Arc::new(descriptor.clone()), batches: Box::new(std::iter::once(Ok(mine))) };
-        let keyed = KeyedSnapshot { states: vec![state] };
+        let keyed = KeyedSnapshot { states: vec![state], store: None };
         let operator_state = Vec::new();
         written.push(
             write_subtask(&target, SubtaskSnapshot { operator: OperatorUid::new(UID), subtask: index, keyed, operator_state }).unwrap(),

@@ -83,16 +83,18 @@ impl Planning<'_> {
         }
     }
 
-    fn operator(&mut self, operator: &OperatorStates, saved: Option<&OperatorEntry>) {
+    fn operator(&mut self, operator: &OperatorStates, saved_operator: Option<&OperatorEntry>) {
         let uid = &operator.uid;
-        let (keyed, parts) = saved.map_or((&[][..], &[][..]), |s| (&s.keyed_states[..], &s.operator_states[..]));
+        let (keyed, parts) = saved_operator.map_or((&[][..], &[][..]), |s| (&s.keyed_states[..], &s.operator_states[..]));
         for now in &operator.keyed {
             let Some(saved) = keyed.iter().find(|s| s.descriptor.name == now.name) else {
                 self.state(uid, &now.name, Outcome::New, (0, ByteSize(0)));
                 continue;
             };
-            let outcome = self.compare(operator, saved, now);
-            self.state(uid, &now.name, outcome, (saved.rows(), saved.bytes()));
+            let holds_rows = saved_operator.is_some_and(|o| o.holds_rows(saved));
+            let outcome = self.compare(operator, (saved, holds_rows), now);
+            let size = saved_operator.map_or((0, ByteSize(0)), |o| (o.rows_of(saved), o.bytes_of(saved)));
+            self.state(uid, &now.name, outcome, size);
         }
         for now in &operator.operator_states {
             let part = parts.iter().find(|s| s.name == now.name);
@@ -115,15 +117,18 @@ impl Planning<'_> {
             };
             self.state(uid, &now.name, outcome, part.map_or((0, ByteSize(0)), |s| (s.rows(), s.bytes())));
         }
-        for state in keyed.iter().filter(|s| holds_rows(s) && !operator.keyed.iter().any(|n| n.name == s.descriptor.name)) {
-            self.unclaimed_state(operator, &state.descriptor, (state.rows(), state.bytes()));
+        let lacks = |s: &&KeyedStateEntry| !operator.keyed.iter().any(|n| n.name == s.descriptor.name);
+        for saved in saved_operator {
+            for state in keyed.iter().filter(|s| lacks(s) && saved.holds_rows(s)) {
+                self.unclaimed_state(operator, &state.descriptor, (saved.rows_of(state), saved.bytes_of(state)));
+            }
         }
         for state in parts.iter().filter(|s| !s.files.is_empty() && !operator.operator_states.iter().any(|n| n.name == s.name)) {
             self.lost_state(uid, &state.name, None, (state.rows(), state.bytes()));
         }
     }
 
-    fn compare(&mut self, operator: &OperatorStates, saved: &KeyedStateEntry, now: &Arc<StateDescriptor>) -> Outcome {
+    fn compare(&mut self, operator: &OperatorStates, (saved, holds_rows): (&KeyedStateEntry, bool), now: &Arc<StateDescriptor>) -> Outcome {
         let (uid, before) = (&operator.uid, &saved.descriptor);
         let mut changes = match compatibility(before, now) {
             Compatibility::Same => Vec::new(),
@@ -138,7 +143,7 @@ impl Planning<'_> {
                 added.join(", ")
             ));
         }
-        if let Some((from, to)) = self.regroup.filter(|_| holds_rows(saved)) {
+        if let Some((from, to)) = self.regroup.filter(|_| holds_rows) {
             changes.push(format!("key groups are computed anew from the keys (max parallelism {from} to {to})"));
         } else if keys_move(before, now) {
             changes.push("key groups are computed anew from the keys".to_owned());
@@ -152,8 +157,8 @@ impl Planning<'_> {
     fn removed_operator(&mut self, saved: &OperatorEntry) {
         let uid = &saved.uid;
         let mut lost = Vec::new();
-        for state in saved.keyed_states.iter().filter(|s| holds_rows(s)) {
-            lost.push((state.descriptor.name.clone(), (state.rows(), state.bytes())));
+        for state in saved.keyed_states.iter().filter(|s| saved.holds_rows(s)) {
+            lost.push((state.descriptor.name.clone(), (saved.rows_of(state), saved.bytes_of(state))));
         }
         for state in saved.operator_states.iter().filter(|s| !s.files.is_empty()) {
             lost.push((state.name.clone(), (state.rows(), state.bytes())));
@@ -245,10 +250,6 @@ fn rename_rule(old: &OperatorUid, new: &OperatorUid) -> String {
         _ => (old.as_str(), new.as_str()),
     };
     format!("operators = {{ \"{old}\" = \"{new}\" }}")
-}
-
-fn holds_rows(state: &KeyedStateEntry) -> bool {
-    !state.files.is_empty()
 }
 
 fn takes_over(saved: &StateDescriptor, now: &StateDescriptor) -> bool {

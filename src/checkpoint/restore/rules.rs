@@ -123,7 +123,7 @@ impl Renaming<'_> {
         if let Some(rule) = self.rules.drop.iter().find(|rule| rest_of(old, rule).is_some()) {
             self.used.insert(rule.clone());
             for state in &saved.keyed_states {
-                self.drop(&saved.uid, &state.descriptor.name, state.rows(), state.bytes());
+                self.drop(&saved.uid, &state.descriptor.name, saved.rows_of(state), saved.bytes_of(state));
             }
             for state in &saved.operator_states {
                 self.drop(&saved.uid, &state.name, state.rows(), state.bytes());
@@ -139,10 +139,16 @@ impl Renaming<'_> {
             now.uid = OperatorUid::new(format!("{to}{rest}"));
             self.targets.push(now.uid.clone());
         }
+        let mut names = BTreeMap::new();
         now.keyed_states.retain_mut(|state| {
-            let (rows, bytes) = (state.rows(), state.bytes());
-            self.state((&saved.uid, &now.uid), &mut state.descriptor.name, rows, bytes)
+            let (rows, bytes, old) = (saved.rows_of(state), saved.bytes_of(state), state.descriptor.name.clone());
+            let kept = self.state((&saved.uid, &now.uid), &mut state.descriptor.name, rows, bytes);
+            names.extend(kept.then(|| (old, state.descriptor.name.clone())));
+            kept
         });
+        for store in &mut now.stores {
+            store.rename(&names);
+        }
         now.operator_states.retain_mut(|state| {
             let (rows, bytes) = (state.rows(), state.bytes());
             self.state((&saved.uid, &now.uid), &mut state.name, rows, bytes)

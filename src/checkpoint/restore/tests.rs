@@ -28,6 +28,7 @@ fn manifest() -> Manifest {
         parallelism: Parallelism::ONE,
         keyed_states: Vec::new(),
         operator_states: Vec::new(),
+        stores: Vec::new(),
     };
     let splits = OperatorStateEntry { name: "splits".to_owned(), columns: schema(&[("path", "STRING")]), files: files("s") };
     let bids = OperatorEntry { operator_states: vec![splits], ..operator("bids") };

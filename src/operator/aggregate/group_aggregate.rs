@@ -58,6 +58,7 @@ impl Operator for GroupAggregate {
     ) -> Result<(), OperatorError> {
         let opened = self.opened.as_mut().ok_or_else(not_open)?;
         let table = context.state.groups(opened.handle)?;
+        table.make_room()?;
         let keys: Vec<ArrayRef> = self.plan.spec.group_by.iter().map(|column| canonical_key(batch.column(*column))).collect();
         hash_keys(&keys, batch.num_rows(), &mut self.hashes)?;
         if batch.num_rows() == 0 {

@@ -1,10 +1,14 @@
 //! The operator against Flink's rules: by examples, and by a model that keeps all rows.
 
 use super::{AggregateCall, AggregateFunction as F, AggregateSpec, GroupAggregateFactory};
-use crate::state::RestoredState;
+use crate::state::{
+    Backend, BackendSettings, FileSource, ImageFile, KeyedState, RestoredState, RocksSettings, SavedState, StateDescriptor, StoreFile,
+    StoreFiles, StoreImage, StoreSnapshot,
+};
 use crate::testing::operator::{OperatorHarness, rows, rows_of};
 use crate::types::{
-    Batch, ChangelogMode, Column, LogicalType, Parallelism, RowKind, Schema, TypeKind, hash_keys, key_group_of, subtask_of,
+    Batch, ByteSize, ChangelogMode, Column, KeyGroupRange, LogicalType, MaxParallelism, Parallelism, RowKind, Schema, TypeKind, hash_keys,
+    key_group_of, subtask_of,
 };
 use arrow::array::{
     ArrayRef, AsArray, BooleanArray, Decimal128Array, Float32Array, Float64Array, Int32Array, Int64Array, RecordBatch, StringArray,
@@ -12,7 +16,9 @@ use arrow::array::{
 };
 use proptest::prelude::*;
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use tempfile::TempDir;
 
 fn column(name: &str, kind: TypeKind) -> Column {
     Column { name: name.to_owned(), data_type: LogicalType::nullable(kind) }
@@ -480,8 +486,92 @@ fn history(steps: Vec<(bool, Row, prop::sample::Index)>, append: bool, keys: usi
     rows
 }
 
-/// Restores `parallelism` subtasks from the snapshots of the subtasks before.
-fn restore(factory: &GroupAggregateFactory, before: &mut [OperatorHarness], parallelism: usize) -> Vec<OperatorHarness> {
+/// The backend that states are on.
+struct World {
+    backend: Backend,
+    _directory: TempDir,
+}
+
+/// A file of a store that lies where it was frozen.
+#[derive(Debug)]
+struct FrozenFile(Arc<StoreImage>, PathBuf);
+
+impl FileSource for FrozenFile {
+    fn place(&self, target: &Path, is_immutable: bool) -> std::io::Result<()> {
+        assert!(!self.0.files().is_empty());
+        if is_immutable { std::fs::hard_link(&self.1, target) } else { std::fs::copy(&self.1, target).map(drop) }
+    }
+}
+
+impl World {
+    /// `memory`: of RocksDB and the tables before it, in bytes; none for the heap.
+    fn new(memory: Option<u64>) -> Self {
+        let directory = TempDir::new().unwrap();
+        let rocks = |memory| BackendSettings::RocksDb(Box::new(RocksSettings { memory: ByteSize(memory), ..RocksSettings::default() }));
+        let settings = memory.map_or(BackendSettings::HashMap, rocks);
+        Self { backend: Backend::new(&settings, directory.path().join("job")), _directory: directory }
+    }
+
+    fn subtask(
+        &self,
+        factory: &GroupAggregateFactory,
+        (index, parallelism): (usize, usize),
+        rows: Vec<RestoredState>,
+        stores: Vec<Arc<StoreFiles>>,
+    ) -> OperatorHarness {
+        let (max, parallelism) = (MaxParallelism::new(128).unwrap(), Parallelism::new(parallelism).unwrap());
+        let state = KeyedState::new(KeyGroupRange::of_subtask(max, parallelism, index), max, rows);
+        let state = state.restored_from(stores, &self.backend).on(&self.backend, "0");
+        OperatorHarness::with_state(factory, index, state).unwrap()
+    }
+
+    fn alone(&self, factory: &GroupAggregateFactory) -> OperatorHarness {
+        self.subtask(factory, (0, 1), Vec::new(), Vec::new())
+    }
+
+    /// Restores `parallelism` subtasks from the snapshots of the subtasks before, in the backend's form or as rows.
+    fn restore(
+        &self,
+        factory: &GroupAggregateFactory,
+        before: &mut [OperatorHarness],
+        (native, parallelism): (bool, usize),
+    ) -> Vec<OperatorHarness> {
+        if !native {
+            return restore(factory, before, |rows| {
+                (0..parallelism).map(|i| self.subtask(factory, (i, parallelism), rows.clone(), vec![])).collect()
+            });
+        }
+        let mut stores = Vec::new();
+        for harness in before {
+            let Some(store) = harness.native_snapshot().unwrap().store else { continue };
+            let image = store.image().unwrap();
+            let file = |file: &ImageFile| StoreFile {
+                name: file.name.clone(),
+                source: Arc::new(FrozenFile(Arc::clone(&image), file.path.clone())),
+            };
+            let files = image.files().iter().map(file).collect();
+            stores.push(Arc::new(StoreFiles { states: store.states.iter().map(|(state, _)| saved_state(state)).collect(), files }));
+        }
+        (0..parallelism).map(|index| self.subtask(factory, (index, parallelism), Vec::new(), stores.clone())).collect()
+    }
+}
+
+fn saved_state(state: &Arc<StateDescriptor>) -> SavedState {
+    SavedState { descriptor: Arc::clone(state), family: StoreSnapshot::family_of(state), moved: false }
+}
+
+/// The heap, RocksDB with hardly any memory, RocksDB with plenty.
+fn memory_strategy() -> impl Strategy<Value = Option<u64>> {
+    prop_oneof![2 => Just(None), 2 => Just(Some(0)), 2 => (1_u64..40_000).prop_map(Some), 1 => Just(Some(1 << 24))]
+}
+
+/// Restores subtasks by `make` from the snapshots of the subtasks before.
+fn restore(
+    factory: &GroupAggregateFactory,
+    before: &mut [OperatorHarness],
+    make: impl FnOnce(Vec<RestoredState>) -> Vec<OperatorHarness>,
+) -> Vec<OperatorHarness> {
+    assert!(!factory.spec().batch_mode);
     let mut merged: Vec<RestoredState> = Vec::new();
     for harness in before {
         for state in OperatorHarness::read(harness.snapshot().unwrap()).unwrap() {
@@ -491,8 +581,7 @@ fn restore(factory: &GroupAggregateFactory, before: &mut [OperatorHarness], para
             }
         }
     }
-    let parallelism = Parallelism::new(parallelism).unwrap();
-    (0..parallelism.get()).map(|index| OperatorHarness::restored(factory, parallelism, index, merged.clone()).unwrap()).collect()
+    make(merged)
 }
 
 proptest! {
@@ -505,11 +594,13 @@ proptest! {
         keys in 0_usize..4,
         append in any::<bool>(),
         update_before in any::<bool>(),
-        moves in prop::collection::vec(prop::option::weighted(0.3, 1_usize..4), 1..8),
+        moves in prop::collection::vec(prop::option::weighted(0.3, (any::<bool>(), 1_usize..4)), 1..8),
+        memory in memory_strategy(),
     ) {
+        let world = World::new(memory);
         let mode = if append { ChangelogMode::AppendOnly } else { ChangelogMode::Retract };
         let factory = GroupAggregateFactory::new(model_spec(keys, mode, update_before));
-        let mut subtasks = vec![OperatorHarness::new(&factory).unwrap()];
+        let mut subtasks = vec![world.alone(&factory)];
         let mut model = Model::default();
         let rows_in = history(steps, append, keys);
         let (mut rest, mut sizes, mut moves) = (rows_in.as_slice(), sizes.iter().cycle(), moves.iter().cycle());
@@ -525,8 +616,8 @@ proptest! {
                 let part = input.take(&UInt32Array::from(mine)).unwrap();
                 prop_assert_eq!(rows(&subtask.process(part).unwrap()).unwrap(), expected);
             }
-            if let Some(parallelism) = moves.next().unwrap() {
-                subtasks = restore(&factory, &mut subtasks, *parallelism);
+            if let Some((native, parallelism)) = moves.next().unwrap() {
+                subtasks = world.restore(&factory, &mut subtasks, (*native && memory.is_some(), *parallelism));
             }
         }
     }
@@ -537,10 +628,12 @@ proptest! {
         cuts in prop::collection::vec(any::<prop::sample::Index>(), 1..4),
         append in any::<bool>(),
         keys in 0_usize..4,
+        memory in memory_strategy(),
     ) {
+        let world = World::new(memory);
         let mode = if append { ChangelogMode::AppendOnly } else { ChangelogMode::Retract };
         let factory = GroupAggregateFactory::new(model_spec(keys, mode, false));
-        let mut harness = OperatorHarness::new(&factory).unwrap();
+        let mut harness = world.alone(&factory);
         let rows_in = history(steps, append, keys);
         let cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(rows_in.len())).collect();
         let mut open = Vec::new();
@@ -568,12 +661,14 @@ proptest! {
         keys in 0_usize..4,
         append in any::<bool>(),
         update_before in any::<bool>(),
+        memory in memory_strategy(),
     ) {
+        let world = World::new(memory);
         let mode = if append { ChangelogMode::AppendOnly } else { ChangelogMode::Retract };
         let mini = AggregateSpec { mini_batch: true, ..model_spec(keys, mode, update_before) };
         let bounded = AggregateSpec { batch_mode: true, ..model_spec(keys, mode, false) };
         let factory = GroupAggregateFactory::new(mini);
-        let mut mini = OperatorHarness::new(&factory).unwrap();
+        let mut mini = world.alone(&factory);
         let mut bounded = OperatorHarness::new(&GroupAggregateFactory::new(bounded)).unwrap();
         let mut model = Model::default();
         let mut table: BTreeMap<String, String> = BTreeMap::new();

@@ -7,7 +7,7 @@ use super::rows::MultisetKey;
 use super::{GroupRef, GroupTable};
 use crate::state::words::{Words, ordered_of_double};
 use crate::state::{RestoredState, StateError, adapt};
-use crate::types::{hash_keys, key_group_of};
+use crate::types::{hash_keys, key_group_of, limits};
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::{DataType, Int64Type};
@@ -16,9 +16,16 @@ impl GroupTable {
     /// Adds the rows of `saved` that belong to this subtask's key groups. The saved `key_group` is not trusted: the savepoint
     /// may have been edited. Errors on what no snapshot writes: a group twice, a record counter below one, NULL counts.
     pub(in crate::state) fn restore(&mut self, saved: &RestoredState) -> Result<(), StateError> {
-        for batch in &saved.batches {
-            let batch = adapt::to_descriptor(batch, &self.descriptor)?;
-            self.restore_batch(&batch)?;
+        saved.batches.iter().try_for_each(|batch| self.restore_rows(batch))
+    }
+
+    /// Adds the rows of one saved batch.
+    pub(in crate::state) fn restore_rows(&mut self, batch: &RecordBatch) -> Result<(), StateError> {
+        let batch = adapt::to_descriptor(batch, &self.descriptor)?;
+        // Saved batches may be large: few rows at once, so that memory is given away in between.
+        for start in (0..batch.num_rows()).step_by(limits::BATCH_ROWS) {
+            self.make_room()?;
+            self.restore_batch(&batch.slice(start, limits::BATCH_ROWS.min(batch.num_rows() - start)))?;
         }
         Ok(())
     }

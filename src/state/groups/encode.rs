@@ -15,7 +15,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// Rows of one record batch of a snapshot.
-const SNAPSHOT_ROWS: usize = 65_536;
+pub(super) const SNAPSHOT_ROWS: usize = 65_536;
 
 /// The record batches of a frozen group table. A key group is let go of as soon as its rows are copied out.
 pub(super) struct SnapshotBatches {
@@ -27,10 +27,10 @@ pub(super) struct SnapshotBatches {
 }
 
 /// A run of rows of one key group.
-struct Run {
-    key_group: KeyGroup,
-    rows: Arc<Rows>,
-    numbers: Vec<u32>,
+pub(super) struct Run {
+    pub(super) key_group: KeyGroup,
+    pub(super) rows: Arc<Rows>,
+    pub(super) numbers: Vec<u32>,
 }
 
 impl SnapshotBatches {
@@ -55,21 +55,22 @@ impl SnapshotBatches {
         }
         runs
     }
+}
 
-    fn encode(&self, runs: &[Run]) -> Result<RecordBatch, StateError> {
-        let key_groups = runs.iter().flat_map(|run| std::iter::repeat_n(i32::from(run.key_group.0), run.numbers.len()));
-        let key_groups: Int32Array = key_groups.collect();
-        let groups: Vec<(&Rows, u32)> = runs.iter().flat_map(|run| run.numbers.iter().map(|row| (run.rows.as_ref(), *row))).collect();
-        let mut columns: Vec<ArrayRef> = vec![Arc::new(key_groups)];
-        columns.extend(key_columns(&self.layout, &groups)?);
-        let reader = Reader { stride: self.layout.stride, groups: &groups };
-        columns.push(reader.word(self.layout.records, None, &DataType::Int64)?);
-        for (accumulator, slots) in self.layout.accumulators.iter().zip(&self.layout.slots) {
-            let target = self.schema.field(columns.len()).data_type();
-            columns.push(reader.accumulator(&accumulator.fields, slots, target)?);
-        }
-        Ok(RecordBatch::try_new(Arc::clone(&self.schema), columns)?)
+/// The columns of `runs`. `schema`: those of the descriptor.
+pub(super) fn encode(schema: &SchemaRef, layout: &GroupLayout, runs: &[Run]) -> Result<RecordBatch, StateError> {
+    let key_groups = runs.iter().flat_map(|run| std::iter::repeat_n(i32::from(run.key_group.0), run.numbers.len()));
+    let key_groups: Int32Array = key_groups.collect();
+    let groups: Vec<(&Rows, u32)> = runs.iter().flat_map(|run| run.numbers.iter().map(|row| (run.rows.as_ref(), *row))).collect();
+    let mut columns: Vec<ArrayRef> = vec![Arc::new(key_groups)];
+    columns.extend(key_columns(layout, &groups)?);
+    let reader = Reader { stride: layout.stride, groups: &groups };
+    columns.push(reader.word(layout.records, None, &DataType::Int64)?);
+    for (accumulator, slots) in layout.accumulators.iter().zip(&layout.slots) {
+        let target = schema.field(columns.len()).data_type();
+        columns.push(reader.accumulator(&accumulator.fields, slots, target)?);
     }
+    Ok(RecordBatch::try_new(Arc::clone(schema), columns)?)
 }
 
 impl Iterator for SnapshotBatches {
@@ -77,7 +78,7 @@ impl Iterator for SnapshotBatches {
 
     fn next(&mut self) -> Option<Self::Item> {
         let runs = self.next_runs();
-        (!runs.is_empty()).then(|| self.encode(&runs))
+        (!runs.is_empty()).then(|| encode(&self.schema, &self.layout, &runs))
     }
 }
 

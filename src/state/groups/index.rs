@@ -33,6 +33,11 @@ const fn is_under(slot: u64, hash: u64) -> bool {
 }
 
 impl Index {
+    /// Bytes that it needs.
+    pub(super) fn bytes(&self) -> usize {
+        self.used * 3 * size_of::<u64>()
+    }
+
     #[inline]
     fn home(&self, hash: u64) -> usize {
         hash as u32 as usize & self.slots.len().wrapping_sub(1)

@@ -1,5 +1,6 @@
 //! The keys of a batch in the form in which groups keep theirs, and back to columns.
 
+use super::codec;
 use super::layout::{FLAGS, GroupLayout, KEY, KeyForm};
 use super::rows::Rows;
 use crate::state::StateError;
@@ -16,6 +17,8 @@ use std::sync::Arc;
 pub(super) trait BatchKeys {
     fn matches(&self, at: usize, rows: &Rows, row: u32, stride: usize) -> bool;
     fn store(&self, at: usize, rows: &mut Rows, row: u32, stride: usize) -> Result<(), StateError>;
+    /// Appends the key as the store has it.
+    fn encode(&self, at: usize, out: &mut Vec<u8>);
 }
 
 /// No key columns.
@@ -29,6 +32,8 @@ impl BatchKeys for NoKeys {
     fn store(&self, _at: usize, _rows: &mut Rows, _row: u32, _stride: usize) -> Result<(), StateError> {
         Ok(())
     }
+
+    fn encode(&self, _at: usize, _out: &mut Vec<u8>) {}
 }
 
 /// `K` fixed-width columns. A NULL is the word 0 and a bit in `nulls`.
@@ -37,7 +42,8 @@ pub(super) struct WordKeys<const K: usize> {
     nulls: Option<Vec<u64>>,
 }
 
-const NULL_BITS: u64 = 0b1111;
+/// The bits of the flags word that say which key columns are NULL.
+pub(super) const NULL_BITS: u64 = 0b1111;
 
 impl<const K: usize> BatchKeys for WordKeys<K> {
     #[inline]
@@ -54,6 +60,13 @@ impl<const K: usize> BatchKeys for WordKeys<K> {
             words[KEY + k] = column[at] as u64;
         }
         Ok(())
+    }
+
+    fn encode(&self, at: usize, out: &mut Vec<u8>) {
+        let nulls = self.nulls.as_ref().map_or(0, |nulls| nulls[at]);
+        for (k, column) in self.columns.iter().enumerate() {
+            codec::put_word(out, column[at] as u64, nulls >> k & 1 != 0);
+        }
     }
 }
 
@@ -126,6 +139,11 @@ impl BatchKeys for ByteKeys {
         rows.row_mut(row, stride)[FLAGS] |= null;
         rows.set_arena_key(row, stride, key)
     }
+
+    fn encode(&self, at: usize, out: &mut Vec<u8>) {
+        let (key, null) = self.get(at);
+        codec::put_bytes(out, key, null != 0);
+    }
 }
 
 /// Several columns, in the encoding of `arrow::row`.
@@ -139,6 +157,10 @@ impl BatchKeys for EncodedKeys {
 
     fn store(&self, at: usize, rows: &mut Rows, row: u32, stride: usize) -> Result<(), StateError> {
         rows.set_arena_key(row, stride, self.0.row(at).as_ref())
+    }
+
+    fn encode(&self, at: usize, out: &mut Vec<u8>) {
+        codec::put_bytes(out, self.0.row(at).as_ref(), false);
     }
 }
 

@@ -81,6 +81,13 @@ pub(super) enum KeyForm {
 pub(super) const LIVE: u64 = 1 << 63;
 /// Bit of the flags word that belongs to whoever walks over groups and must not meet one twice; unset in between.
 pub(super) const MARK: u64 = 1 << 62;
+/// Bit of the flags word: the group changed since it was last written to the store.
+pub(super) const DIRTY: u64 = 1 << 61;
+/// Bit of the flags word: the group was used since the last look for cold ones.
+pub(super) const USED: u64 = 1 << 60;
+/// Bits of the flags word that say nothing about key and accumulators.
+pub(super) const OWN_FLAGS: u64 = LIVE | MARK | DIRTY | USED;
+const FLAG_BITS: u32 = 60;
 /// The flags word.
 pub(super) const FLAGS: usize = 0;
 /// The first word of the key. In the arena forms it holds offset and length.
@@ -93,6 +100,9 @@ pub struct GroupLayout {
     pub(super) key_types: Vec<DataType>,
     pub(super) key_form: KeyForm,
     pub(super) records: usize,
+    /// Words in use.
+    pub(super) words: usize,
+    /// Words from one row to the next.
     pub(super) stride: usize,
     pub(super) accumulators: Vec<AccumulatorLayout>,
     /// One a field, in the order of the fields.
@@ -114,8 +124,31 @@ impl GroupLayout {
         let mut builder = Builder { next_word: KEY + key_words + 1, flags: FLAGS, next_bit: INLINE_KEYS as u32, sides: Vec::new() };
         let slots = accumulators.iter().map(|accumulator| accumulator.fields.iter().map(|field| builder.slot(field)).collect());
         let slots = slots.collect::<Result<Vec<Vec<FieldSlot>>, StateError>>()?;
-        let stride = padded(builder.next_word);
-        Ok(Self { key_types, key_form, records: KEY + key_words, stride, accumulators, slots, sides: builder.sides })
+        let (words, stride) = (builder.next_word, padded(builder.next_word));
+        Ok(Self { key_types, key_form, records: KEY + key_words, words, stride, accumulators, slots, sides: builder.sides })
+    }
+
+    /// The layout of groups that were saved under `descriptor`, whose value columns are a record counter and accumulators: their rows
+    /// lie in the store as those of the layout that the descriptor was made from.
+    pub(in crate::state) fn of_descriptor(descriptor: &StateDescriptor) -> Result<Self, StateError> {
+        let field = |data_type: &LogicalType| {
+            let (data_type, storage) = match &data_type.kind {
+                TypeKind::Map(value, _) => ((**value).clone(), Storage::Multiset(MultisetOrder::Sorted)),
+                _ => match data_type.to_arrow() {
+                    DataType::Utf8 | DataType::Binary => (data_type.clone(), Storage::Bytes),
+                    _ => (data_type.clone(), Storage::Fixed),
+                },
+            };
+            AccumulatorField { name: "", data_type, storage }
+        };
+        let accumulator = |column: &Column| {
+            let fields = match &column.data_type.kind {
+                TypeKind::Row(fields) => fields.iter().map(|(_, data_type)| field(data_type)).collect(),
+                _ => vec![field(&column.data_type)],
+            };
+            AccumulatorLayout { name: column.name.clone(), fields }
+        };
+        Self::new(&descriptor.key, descriptor.value.columns.iter().skip(1).map(accumulator).collect())
     }
 
     /// The word of the record counter.
@@ -223,7 +256,8 @@ impl Builder {
     }
 
     fn valid_bit(&mut self) -> ValidBit {
-        if self.next_bit == 62 {
+        let end = if self.flags == FLAGS { FLAG_BITS } else { u64::BITS };
+        if self.next_bit == end {
             // The flags word is full: the next bits get a word of their own.
             self.flags = self.next_word;
             self.next_word += 1;
@@ -268,9 +302,32 @@ mod tests {
         for slot in layout.slots.iter().flatten() {
             let FieldSlot::Word { word, valid: Some(bit) } = slot else { panic!("{slot:?}") };
             assert!(seen.insert((*word, u64::MAX)) && seen.insert((bit.word, bit.mask)), "{slot:?}");
-            assert!(*word < layout.stride && bit.word < layout.stride && (bit.word != FLAGS || bit.mask & (LIVE | MARK) == 0));
+            assert!(*word < layout.words && bit.word < layout.words && (bit.word != FLAGS || bit.mask & OWN_FLAGS == 0));
         }
         assert_eq!(seen.len(), 300);
+    }
+
+    #[test]
+    fn the_layout_of_a_descriptor_is_the_one_that_it_was_made_from() {
+        let field = |name, data_type, storage| AccumulatorField { name, data_type, storage };
+        let distinct = Storage::Multiset(MultisetOrder::Hashed);
+        let fields = vec![
+            field("sum", LogicalType::nullable(TypeKind::Decimal(20, 2)), Storage::Fixed),
+            field("values", LogicalType::nullable(TypeKind::Int), distinct),
+            field("best", LogicalType::nullable(TypeKind::String), Storage::Bytes),
+        ];
+        let single = AccumulatorLayout { name: "MAX(y)".to_owned(), fields: vec![fields[0].clone()] };
+        let accumulators = vec![sum(), AccumulatorLayout { name: "ALL(x)".to_owned(), fields }, single];
+        for kinds in [&[][..], &[TypeKind::BigInt, TypeKind::Int], &[TypeKind::String], &[TypeKind::String, TypeKind::Int]] {
+            let key = key(kinds);
+            let made = GroupLayout::new(&key, accumulators.clone()).unwrap();
+            let read = GroupLayout::of_descriptor(&group_descriptor("groups", &key, &accumulators)).unwrap();
+            assert_eq!((read.key_form, read.records, read.words, &read.slots), (made.key_form, made.records, made.words, &made.slots));
+            assert_eq!(
+                read.sides.iter().map(|side| &side.1).collect::<Vec<_>>(),
+                made.sides.iter().map(|side| &side.1).collect::<Vec<_>>()
+            );
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! walks over the groups once. What is kept of an aggregate is described by [`AccumulatorLayout`]; what is done with it is
 //! the operator's business.
 
+mod codec;
 mod decode;
 mod encode;
 mod index;
@@ -12,6 +13,8 @@ mod keys;
 mod layout;
 mod multiset;
 mod rows;
+mod spill;
+mod stored;
 
 pub use keys::canonical_key;
 pub(in crate::state) use keys::key_columns;
@@ -19,6 +22,7 @@ pub use layout::{AccumulatorField, AccumulatorLayout, FieldSlot, GroupLayout, St
 pub use multiset::{Multiset, MultisetOrder};
 pub use rows::MultisetKey;
 pub(in crate::state) use rows::Rows;
+pub(super) use stored::{StoredGroups, StoredSource};
 
 use crate::state::{StateDescriptor, StateError, StateSnapshot};
 use crate::types::{KeyGroup, KeyGroupRange, MaxParallelism};
@@ -27,6 +31,7 @@ use arrow::row::RowConverter;
 use index::Index;
 use keys::{BatchKeys, ByteKeys, EncodedKeys, NoKeys, WordKeys};
 use layout::{FLAGS, KeyForm, LIVE, MARK};
+use spill::{Spill, Spilled};
 use std::sync::Arc;
 
 /// A group of a [`GroupTable`]. Valid until the group is released.
@@ -49,6 +54,8 @@ pub struct GroupTable {
     tables: Vec<Table>,
     converter: Option<RowConverter>,
     modulo: Modulo,
+    /// What lies beyond memory, with the `rocksdb` backend.
+    spill: Option<Box<Spill>>,
 }
 
 impl std::fmt::Debug for GroupTable {
@@ -63,13 +70,20 @@ struct Table {
     index: Index,
     rows: Rows,
     frozen: Option<Arc<Rows>>,
+    spilled: Spilled,
 }
 
 impl Table {
     /// Makes the rows writable again: takes them back if the snapshot is done with them, else copies them.
-    fn thaw(&mut self) {
+    fn thaw(&mut self, stride: usize) {
         if let Some(frozen) = self.frozen.take() {
-            self.rows = Arc::try_unwrap(frozen).unwrap_or_else(|shared| (*shared).clone());
+            self.rows = Arc::try_unwrap(frozen).unwrap_or_else(|shared| {
+                self.spilled.note_copy(&shared, stride);
+                (*shared).clone()
+            });
+            if std::mem::take(&mut self.spilled.clean_on_thaw) {
+                self.rows.clean(stride);
+            }
         }
     }
 
@@ -109,10 +123,10 @@ impl GroupTable {
             KeyForm::Encoded => Some(keys::converter(&layout)?),
             _ => None,
         };
-        let table = |_| Table { index: Index::default(), rows: Rows::new(&layout), frozen: None };
+        let table = |_| Table { index: Index::default(), rows: Rows::new(&layout), frozen: None, spilled: Spilled::default() };
         let tables = key_groups.as_range().map(table).collect();
         let modulo = Modulo::new(max_parallelism.get() as u64);
-        Ok(Self { descriptor, layout, key_groups, max_parallelism, tables, converter, modulo })
+        Ok(Self { descriptor, layout, key_groups, max_parallelism, tables, converter, modulo, spill: None })
     }
 
     /// What it holds.
@@ -127,6 +141,11 @@ impl GroupTable {
 
     /// The number of groups.
     pub fn len(&self) -> usize {
+        self.resident() + self.spill.as_ref().map_or(0, |spill| spill.absent())
+    }
+
+    /// The number of groups in memory.
+    fn resident(&self) -> usize {
         self.tables.iter().map(|table| table.readable().live()).sum()
     }
 
@@ -177,16 +196,25 @@ impl GroupTable {
             let table = key_group.wrapping_sub(first);
             let Some(found) = self.tables.get_mut(table as usize) else { return Err(self.foreign(key_group)) };
             if found.frozen.is_some() {
-                found.thaw();
+                found.thaw(self.layout.stride);
             }
             groups.push(GroupRef { table, row: found.index.guess(*hash).unwrap_or(UNKNOWN) });
         }
         let stride = self.layout.stride;
+        let mut missing = Vec::new();
         for (at, (group, hash)) in groups.iter_mut().zip(hashes).enumerate() {
             let table = &mut self.tables[group.table as usize];
             if group.row == UNKNOWN || !keys.matches(at, &table.rows, group.row, stride) {
-                group.row = find_or_add(table, keys, at, *hash, stride)?;
+                match find(table, keys, at, *hash, stride) {
+                    Some(row) => group.row = row,
+                    None if table.spilled.may_hold_more() => missing.push(at),
+                    None => group.row = add(table, keys, at, *hash, stride)?,
+                }
             }
+        }
+        if self.spill.is_some() {
+            self.fetch(keys, hashes, &missing, groups)?;
+            self.touch(groups);
         }
         Ok(())
     }
@@ -202,13 +230,24 @@ impl GroupTable {
     /// Deletes a group; its key has this hash. Does nothing if it was deleted already.
     pub fn release(&mut self, group: GroupRef, hash: u64) {
         let stride = self.layout.stride;
+        let table = &mut self.tables[group.table as usize];
+        table.thaw(stride);
+        if table.rows.row(group.row, stride)[FLAGS] & LIVE != 0 {
+            if let Some(spill) = &mut self.spill {
+                let key_group = KeyGroup(self.key_groups.as_range().start + group.table as u16);
+                spill.released(key_group, table, &self.layout, group.row);
+            }
+            self.remove(group, hash);
+        }
+    }
+
+    /// Takes a row out of memory.
+    fn remove(&mut self, group: GroupRef, hash: u64) {
         let in_arena = matches!(self.layout.key_form, KeyForm::Bytes | KeyForm::Encoded);
         let table = &mut self.tables[group.table as usize];
-        table.thaw();
-        if table.rows.row(group.row, stride)[FLAGS] & LIVE != 0 {
-            table.index.remove(hash, group.row);
-            table.rows.release(group.row, stride, in_arena);
-        }
+        table.index.remove(hash, group.row);
+        table.rows.release(group.row, self.layout.stride, in_arena);
+        table.spilled.forget_weight(group.row);
     }
 
     /// The words of a group. Panics, as slices do, on a group of another table.
@@ -235,7 +274,7 @@ impl GroupTable {
         self.tables[group.table as usize].rows.multiset_mut(group.row, side)
     }
 
-    /// All groups: by key group, within one in the order in which they came.
+    /// All groups in memory, which is all of them unless some were spilled: by key group, within one in the order in which they came.
     pub fn groups(&self) -> Vec<GroupRef> {
         let of_table = |(table, found): (usize, &Table)| {
             let rows = found.readable().live_rows(&self.layout);
@@ -267,7 +306,8 @@ impl GroupTable {
 
     /// Makes groups writable without [`Self::locate`]: all of them, after a snapshot.
     pub fn thaw(&mut self) {
-        self.tables.iter_mut().for_each(Table::thaw);
+        let stride = self.layout.stride;
+        self.tables.iter_mut().for_each(|table| table.thaw(stride));
     }
 
     /// The key columns of `groups`, in that order.
@@ -281,7 +321,7 @@ impl GroupTable {
     pub(in crate::state) fn writable_row(&mut self, group: GroupRef) -> &mut [u64] {
         let table = &mut self.tables[group.table as usize];
         if table.frozen.is_some() {
-            table.thaw();
+            table.thaw(self.layout.stride);
         }
         table.rows.row_mut(group.row, self.layout.stride)
     }
@@ -307,11 +347,12 @@ impl GroupTable {
     }
 }
 
-fn find_or_add<B: BatchKeys>(table: &mut Table, keys: &B, at: usize, hash: u64, stride: usize) -> Result<u32, StateError> {
-    let rows = &table.rows;
-    if let Some(row) = table.index.find(hash, |row| keys.matches(at, rows, row, stride)) {
-        return Ok(row);
-    }
+#[inline]
+fn find<B: BatchKeys>(table: &Table, keys: &B, at: usize, hash: u64, stride: usize) -> Option<u32> {
+    table.index.find(hash, |row| keys.matches(at, &table.rows, row, stride))
+}
+
+fn add<B: BatchKeys>(table: &mut Table, keys: &B, at: usize, hash: u64, stride: usize) -> Result<u32, StateError> {
     let row = table.rows.allocate(stride)?;
     keys.store(at, &mut table.rows, row, stride)?;
     table.index.insert(hash, row);

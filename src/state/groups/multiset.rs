@@ -102,6 +102,22 @@ impl<K: Ord + Hash + Clone> Multiset<K> {
         }
     }
 
+    /// The number of values that have a count.
+    pub(super) fn len(&self) -> usize {
+        match &self.counts {
+            Counts::Sorted(map) => map.len(),
+            Counts::Hashed(map) => map.len(),
+        }
+    }
+
+    /// One of those values.
+    pub(super) fn any(&self) -> Option<&K> {
+        match &self.counts {
+            Counts::Sorted(map) => map.keys().next(),
+            Counts::Hashed(map) => map.keys().next(),
+        }
+    }
+
     /// Takes everything out.
     pub fn clear(&mut self) {
         self.present = 0;

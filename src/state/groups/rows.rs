@@ -1,7 +1,7 @@
 //! The groups of one key group: rows of words, the arena of long keys, and side columns. Rows lie densely in the order in
 //! which they came; rows of deleted groups are used again.
 
-use super::layout::{FLAGS, GroupLayout, KEY, LIVE, Storage};
+use super::layout::{DIRTY, FLAGS, GroupLayout, KEY, LIVE, Storage};
 use super::multiset::{Multiset, MultisetOrder};
 use crate::state::StateError;
 use arrow::datatypes::DataType;
@@ -82,6 +82,17 @@ impl SideColumn {
         }
     }
 
+    /// About the bytes of one value, with what maps and allocations need beside it.
+    fn weigh(&self, row: usize) -> usize {
+        match self {
+            Self::Bytes(values) => 16 + values.get(row).and_then(Option::as_ref).map_or(0, |bytes| bytes.len() + 16),
+            Self::Longs(sets, _) => sets.get(row).map_or(0, |set| 48 + 40 * set.len()),
+            Self::Wides(sets, _) => sets.get(row).map_or(0, |set| 48 + 64 * set.len()),
+            // The values of one group are taken to be about as long as one of them.
+            Self::Texts(sets, _) => sets.get(row).map_or(0, |set| 48 + set.len() * (64 + set.any().map_or(0, |value| value.len()))),
+        }
+    }
+
     fn clear(&mut self, row: usize) {
         match self {
             Self::Bytes(values) => values[row] = None,
@@ -129,6 +140,28 @@ impl Rows {
     /// Rows in use.
     pub(super) fn live(&self) -> usize {
         self.len as usize - self.free.len()
+    }
+
+    /// Rows that were ever in use: all row numbers are below.
+    pub(super) fn len(&self) -> u32 {
+        self.len
+    }
+
+    /// Bytes that rows in use need, without side columns.
+    pub(super) fn bytes(&self, stride: usize) -> usize {
+        self.live() * stride * size_of::<u64>() + self.arena.len() - self.garbage
+    }
+
+    /// About the bytes that a row needs in side columns.
+    pub(super) fn weigh(&self, row: u32) -> usize {
+        self.sides.iter().map(|side| side.weigh(row as usize)).sum()
+    }
+
+    /// Says of all rows that the store has them as they are.
+    pub(super) fn clean(&mut self, stride: usize) {
+        for row in 0..self.len {
+            self.row_mut(row, stride)[FLAGS] &= !DIRTY;
+        }
     }
 
     /// The numbers of the rows in use, in order.

@@ -1,0 +1,105 @@
+//! Groups in a store to record batches, a part at a time: for savepoints of states larger than memory, and for restoring.
+
+use super::codec;
+use super::encode::{Run, SNAPSHOT_ROWS, encode};
+use super::layout::GroupLayout;
+use super::rows::Rows;
+use crate::state::rocksdb::{Backend, StoreFiles, StoreReader, Ticket};
+use crate::state::{StateDescriptor, StateError};
+use crate::types::{KeyGroup, KeyGroupRange};
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use std::sync::Arc;
+
+/// Bytes of the rows of one record batch, about.
+const BATCH_BYTES: usize = 16 << 20;
+
+/// Where the rows come from.
+pub(in crate::state) enum StoredSource {
+    /// The store of this job as it was at a barrier.
+    Image(Arc<Ticket>),
+    /// The files of a checkpoint.
+    Files(Arc<StoreFiles>, Backend),
+    /// An open store.
+    Reader(Arc<StoreReader>),
+}
+
+/// The record batches of a state in a store, with the columns of its descriptor, sorted by key group.
+pub(in crate::state) struct StoredGroups {
+    source: StoredSource,
+    family: String,
+    schema: SchemaRef,
+    layout: Arc<GroupLayout>,
+    range: KeyGroupRange,
+    /// Where to go on; `None` at the beginning.
+    next: Option<Vec<u8>>,
+    ended: bool,
+}
+
+impl StoredGroups {
+    /// The rows of `range` of the state that was saved as `descriptor` in the column family `family`.
+    pub(in crate::state) fn new(
+        source: StoredSource,
+        descriptor: &StateDescriptor,
+        family: String,
+        range: KeyGroupRange,
+    ) -> Result<Self, StateError> {
+        let layout = Arc::new(GroupLayout::of_descriptor(descriptor)?);
+        let schema = descriptor.columns().to_arrow();
+        Ok(Self { source, family, schema, layout, range, next: None, ended: false })
+    }
+
+    fn reader(&mut self) -> Result<Arc<StoreReader>, StateError> {
+        let reader = match &self.source {
+            StoredSource::Reader(reader) => return Ok(Arc::clone(reader)),
+            StoredSource::Image(ticket) => StoreReader::of_image(ticket.image()?)?,
+            StoredSource::Files(files, backend) => StoreReader::of_files(files, backend)?,
+        };
+        let reader = Arc::new(reader);
+        self.source = StoredSource::Reader(Arc::clone(&reader));
+        Ok(reader)
+    }
+
+    fn next_runs(&mut self) -> Result<Vec<Run>, StateError> {
+        let reader = self.reader()?;
+        let mut parts: Vec<(KeyGroup, Rows, Vec<u32>)> = Vec::new();
+        let (mut count, mut bytes) = (0, 0);
+        let layout = &self.layout;
+        let next = reader.rows(&self.family, self.next.as_deref(), self.range, |key, value| {
+            let (key_group, rest) = codec::split_key(key)?;
+            if parts.last().is_none_or(|(last, _, _)| *last != key_group) {
+                parts.push((key_group, Rows::new(layout), Vec::new()));
+            }
+            if let Some((_, rows, numbers)) = parts.last_mut() {
+                let row = rows.allocate(layout.stride)?;
+                codec::read_key(rest, layout, rows, row)?;
+                codec::read_value(value, layout, rows, row)?;
+                numbers.push(row);
+            }
+            count += 1;
+            bytes += key.len() + value.len();
+            Ok(count < SNAPSHOT_ROWS && bytes < BATCH_BYTES)
+        })?;
+        self.ended = next.is_none();
+        self.next = next;
+        Ok(parts.into_iter().map(|(key_group, rows, numbers)| Run { key_group, rows: Arc::new(rows), numbers }).collect())
+    }
+}
+
+impl Iterator for StoredGroups {
+    type Item = Result<RecordBatch, StateError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.ended {
+            return None;
+        }
+        match self.next_runs() {
+            Ok(runs) if runs.is_empty() => None,
+            Ok(runs) => Some(encode(&self.schema, &self.layout, &runs)),
+            Err(e) => {
+                self.ended = true;
+                Some(Err(e))
+            }
+        }
+    }
+}

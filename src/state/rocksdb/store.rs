@@ -1,0 +1,284 @@
+//! One RocksDB: opened when the first row goes down to it, written to in sorted batches, read a batch's keys at once.
+
+use super::changes::Changes;
+use super::directory::{Backend, Rocks};
+use super::files::{ImageFile, StoreImage};
+use super::settings::{Compression, RocksSettings, Style};
+use super::{failed, family_of, io_failed, reader, state_of};
+use crate::state::StateError;
+use ::rocksdb::checkpoint::Checkpoint;
+use ::rocksdb::{
+    BlockBasedIndexType, BlockBasedOptions, BoundColumnFamily, DBCompactionStyle, DBCompressionType, DBWithThreadMode,
+    IngestExternalFileOptions, LogLevel, MultiThreaded, Options, SstFileWriter, WriteBatch, WriteOptions,
+};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+pub(super) type Db = DBWithThreadMode<MultiThreaded>;
+
+/// From so many rows on a batch becomes an SST file of its own; fewer go through the write buffer.
+const INGEST_ROWS: usize = 1_024;
+
+/// See the module. Owned by the states of one operator and subtask, and by what is written of them in the background.
+pub(crate) struct Store {
+    backend: Backend,
+    name: String,
+    opened: Mutex<Option<Opened>>,
+    next_file: AtomicU64,
+}
+
+#[derive(Clone)]
+struct Opened {
+    db: Arc<Db>,
+    directory: Arc<Directory>,
+}
+
+/// A directory that goes with its last user.
+struct Directory(PathBuf);
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        // What stays behind goes with the job's working directory.
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl Store {
+    /// A store; nothing is opened before it is needed. `name`: what it is called in errors. Only with the `rocksdb` backend.
+    pub(crate) fn new(backend: &Backend, name: &str) -> Self {
+        Self { backend: backend.clone(), name: name.to_owned(), opened: Mutex::new(None), next_file: AtomicU64::new(0) }
+    }
+
+    fn rocks(&self) -> Result<&Rocks, StateError> {
+        self.backend.rocks().ok_or_else(|| StateError::Invariant("a store without the rocksdb backend".to_owned()))
+    }
+
+    fn guard(&self) -> MutexGuard<'_, Option<Opened>> {
+        self.opened.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// True once something was written.
+    pub(crate) fn is_open(&self) -> bool {
+        self.guard().is_some()
+    }
+
+    fn open(&self) -> Result<Opened, StateError> {
+        let mut opened = self.guard();
+        if let Some(opened) = opened.as_ref() {
+            return Ok(opened.clone());
+        }
+        let path = self.backend.new_directory("store").map_err(io_failed(&self.name))?;
+        let options = database_options(self.rocks()?);
+        let directory = Arc::new(Directory(path.clone()));
+        let db = Db::open(&options, path).map_err(failed(&self.name))?;
+        Ok(opened.insert(Opened { db: Arc::new(db), directory }).clone())
+    }
+
+    fn family<'a>(&self, db: &'a Db, state: &str) -> Result<Arc<BoundColumnFamily<'a>>, StateError> {
+        let family = family_of(state);
+        if db.cf_handle(&family).is_none() {
+            db.create_cf(&family, &family_options(self.rocks()?)).map_err(failed(state))?;
+        }
+        db.cf_handle(&family).ok_or_else(|| StateError::Invariant(format!("the column family of state {state} is gone")))
+    }
+
+    /// Looks up sorted `keys`; `found` is called with the number and value of each one that is there.
+    pub(crate) fn get_many(
+        &self,
+        state: &str,
+        keys: &[&[u8]],
+        mut found: impl FnMut(usize, &[u8]) -> Result<(), StateError>,
+    ) -> Result<(), StateError> {
+        let opened = self.open()?;
+        let family = self.family(&opened.db, state)?;
+        for (at, value) in opened.db.batched_multi_get_cf(&family, keys.iter().copied(), true).into_iter().enumerate() {
+            if let Some(value) = value.map_err(failed(state))? {
+                found(at, &value)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes sorted changes; they are there when this returns.
+    pub(crate) fn write(&self, state: &str, changes: &Changes) -> Result<(), StateError> {
+        if changes.len() >= INGEST_ROWS {
+            return self.ingest(state, |put| put(changes));
+        }
+        if changes.is_empty() {
+            return Ok(());
+        }
+        let opened = self.open()?;
+        let family = self.family(&opened.db, state)?;
+        let mut batch = WriteBatch::default();
+        for (key, value) in changes.iter() {
+            match value {
+                Some(value) => batch.put_cf(&family, key, value),
+                None => batch.delete_cf(&family, key),
+            }
+        }
+        let mut options = WriteOptions::default();
+        // The checkpoint is the recovery log.
+        options.disable_wal(true);
+        opened.db.write_opt(batch, &options).map_err(failed(state))
+    }
+
+    /// Writes many changes as SST files. `fill` hands over sorted changes, each batch of them behind the one before.
+    pub(crate) fn ingest(
+        &self,
+        state: &str,
+        fill: impl FnOnce(&mut dyn FnMut(&Changes) -> Result<(), StateError>) -> Result<(), StateError>,
+    ) -> Result<(), StateError> {
+        let opened = self.open()?;
+        let family = self.family(&opened.db, state)?;
+        let rocks = self.rocks()?;
+        let options = family_options(rocks);
+        let largest = rocks.settings.target_file_size.0.max(1 << 20);
+        let mut paths: Vec<PathBuf> = Vec::new();
+        let mut current: Option<SstFileWriter<'_>> = None;
+        fill(&mut |changes: &Changes| {
+            for (key, value) in changes.iter() {
+                if current.is_none() {
+                    let number = self.next_file.fetch_add(1, Ordering::Relaxed);
+                    let path = opened.directory.0.join(format!("ingest-{number}.sst"));
+                    let writer = SstFileWriter::create(&options);
+                    writer.open(&path).map_err(failed(state))?;
+                    paths.push(path);
+                    current = Some(writer);
+                }
+                let Some(writer) = current.as_mut() else { continue };
+                match value {
+                    Some(value) => writer.put(key, value),
+                    None => writer.delete(key),
+                }
+                .map_err(failed(state))?;
+            }
+            if let Some(mut full) = current.take_if(|writer| writer.file_size() >= largest) {
+                full.finish().map_err(failed(state))?;
+            }
+            Ok(())
+        })?;
+        if let Some(mut last) = current {
+            last.finish().map_err(failed(state))?;
+        }
+        if paths.is_empty() {
+            return Ok(());
+        }
+        let mut options = IngestExternalFileOptions::default();
+        options.set_move_files(true);
+        opened.db.ingest_external_file_cf_opts(&family, &options, paths).map_err(failed(state))
+    }
+
+    /// Freezes what was written so far: all files of the store as they are now, by hard links. Nothing that is written later is in it.
+    pub(crate) fn image(&self) -> Result<StoreImage, StateError> {
+        let opened = self.open()?;
+        let path = self.backend.new_directory("image").map_err(io_failed(&self.name))?;
+        let image = Checkpoint::new(&opened.db).and_then(|checkpoint| checkpoint.create_checkpoint(&path));
+        image.map_err(failed(&self.name))?;
+        let directory = Arc::new(Directory(path.clone()));
+        let mut states = states_of_files(&opened.db).map_err(failed(&self.name))?;
+        let mut files = list(&path).map_err(io_failed(&self.name))?;
+        if files.iter().any(|(name, _)| is_sst(name) && !states.contains_key(name)) {
+            // A compaction came in between: the image itself knows.
+            let families = reader::families(&path).map_err(failed(&self.name))?;
+            let db = Db::open_cf_for_read_only(&Options::default(), &path, families, false).map_err(failed(&self.name))?;
+            states = states_of_files(&db).map_err(failed(&self.name))?;
+        }
+        // Options and log of this process say nothing about the state.
+        files.retain(|(name, _)| is_sst(name) || name == "CURRENT" || name.starts_with("MANIFEST-"));
+        let file = |(name, bytes): (String, u64)| ImageFile { state: states.get(&name).cloned(), path: path.join(&name), name, bytes };
+        Ok(StoreImage::new(self.backend.clone(), path.clone(), files.into_iter().map(file).collect(), Box::new(directory)))
+    }
+}
+
+fn is_sst(name: &str) -> bool {
+    Path::new(name).extension().is_some_and(|extension| extension == "sst")
+}
+
+/// The state of each SST file.
+fn states_of_files(db: &Db) -> Result<BTreeMap<String, String>, ::rocksdb::Error> {
+    let state =
+        |file: ::rocksdb::LiveFile| Some((file.name.trim_start_matches('/').to_owned(), state_of(&file.column_family_name)?.to_owned()));
+    Ok(db.live_files()?.into_iter().filter_map(state).collect())
+}
+
+fn list(directory: &Path) -> std::io::Result<Vec<(String, u64)>> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        files.push((entry.file_name().to_string_lossy().into_owned(), entry.metadata()?.len()));
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// Options of a whole database.
+fn database_options(rocks: &Rocks) -> Options {
+    let settings = &rocks.settings;
+    let mut options = family_options(rocks);
+    options.create_if_missing(true);
+    options.set_write_buffer_manager(&rocks.buffers);
+    options.set_max_background_jobs(i32::try_from(settings.threads).unwrap_or(2));
+    options.set_max_open_files(i32::try_from(settings.open_files).unwrap_or(-1));
+    options.set_log_level(LogLevel::Error);
+    options.set_keep_log_file_num(1);
+    options.set_stats_dump_period_sec(0);
+    options.set_stats_persist_period_sec(0);
+    // The files are scratch: nobody reads them after a crash.
+    options.set_use_fsync(false);
+    options
+}
+
+/// Options of the rows of one state.
+fn family_options(rocks: &Rocks) -> Options {
+    let settings: &RocksSettings = &rocks.settings;
+    let mut table = BlockBasedOptions::default();
+    table.set_block_cache(&rocks.cache);
+    table.set_block_size(settings.block_size.0 as usize);
+    table.set_metadata_block_size(settings.metadata_block_size.0 as usize);
+    // Within the budget, as everything.
+    table.set_cache_index_and_filter_blocks(true);
+    table.set_cache_index_and_filter_blocks_with_high_priority(true);
+    table.set_pin_l0_filter_and_index_blocks_in_cache(true);
+    table.set_format_version(5);
+    if settings.partitioned_index_filters {
+        table.set_index_type(BlockBasedIndexType::TwoLevelIndexSearch);
+        table.set_partition_filters(true);
+    }
+    if let Some(bits) = settings.bloom_bits {
+        table.set_bloom_filter(bits, false);
+    }
+    let mut options = Options::default();
+    options.set_block_based_table_factory(&table);
+    options.set_write_buffer_size(settings.write_buffer_size.0 as usize);
+    options.set_max_write_buffer_number(i32::try_from(settings.write_buffer_count).unwrap_or(2));
+    options.set_min_write_buffer_number_to_merge(i32::try_from(settings.write_buffers_to_merge).unwrap_or(1));
+    options.set_max_bytes_for_level_base(settings.level_base.0);
+    options.set_target_file_size_base(settings.target_file_size.0);
+    options.set_level_compaction_dynamic_level_bytes(settings.dynamic_level_size);
+    match settings.style() {
+        Style::Level => options.set_compaction_style(DBCompactionStyle::Level),
+        Style::Universal => options.set_compaction_style(DBCompactionStyle::Universal),
+        Style::None => options.set_disable_auto_compactions(true),
+    }
+    let kind = |compression: &Compression| match compression {
+        Compression::None => DBCompressionType::None,
+        Compression::Lz4 => DBCompressionType::Lz4,
+    };
+    let levels: Vec<DBCompressionType> = settings.compression.iter().map(kind).collect();
+    match levels.as_slice() {
+        [] => {}
+        [one] => options.set_compression_type(*one),
+        several => options.set_compression_per_level(several),
+    }
+    options
+}
