@@ -128,7 +128,9 @@ pub fn write_subtask(target: &SnapshotTarget, snapshot: SubtaskSnapshot) -> Resu
             let to = Destination { storage: &**storage, dir, sharing: sharing.as_ref() };
             Some(write_store(&to, &operator, subtask, &store)?)
         }
-        (Some(_), SnapshotTarget::Memory | SnapshotTarget::Rows(_)) => return Err(CheckpointError::Invariant("a store is not kept in memory".to_owned())),
+        (Some(_), SnapshotTarget::Memory | SnapshotTarget::Rows(_)) => {
+            return Err(CheckpointError::Invariant("a store is not kept in memory".to_owned()));
+        }
     };
     let mut parts = Vec::with_capacity(operator_state.len());
     for OperatorStatePart { name: state, rows } in operator_state {

@@ -142,15 +142,20 @@ impl Task {
         Ok(Next::Exit)
     }
 
+    /// In which form keyed state is saved at `barrier`.
+    fn form(&self, barrier: Barrier) -> SnapshotForm {
+        match self.targets.iter().find(|(announced, _)| announced.id == barrier.id).map(|(_, files)| &files.target) {
+            Some(SnapshotTarget::Directory { .. }) if !barrier.kind.is_savepoint() => SnapshotForm::Native,
+            _ => SnapshotForm::Canonical,
+        }
+    }
+
     fn snapshot(&mut self, barrier: Barrier, splits: Option<arrow::array::RecordBatch>, ended: bool) -> Result<(), TaskError> {
         let announced = self.targets.iter().find(|(announced, _)| announced.id == barrier.id);
         let snapshots = match announced.map(|(_, files)| &files.target) {
             Some(SnapshotTarget::Rows(wanted)) => self.chain.look(barrier, Some(&wanted.operator), !ended)?,
             None if barrier.kind == CheckpointKind::Look => self.chain.look(barrier, None, !ended)?,
-            Some(SnapshotTarget::Directory { .. }) if !barrier.kind.is_savepoint() => {
-                self.chain.snapshot(barrier, splits, SnapshotForm::Native, !ended)?
-            }
-            _ => self.chain.snapshot(barrier, splits, SnapshotForm::Canonical, !ended)?,
+            _ => self.chain.snapshot(barrier, splits, self.form(barrier), !ended)?,
         };
         self.hand_in(barrier.id, snapshots);
         Ok(())
@@ -414,7 +419,8 @@ impl OperatorTask {
                 if self.hear_of(barrier)? == Next::Exit {
                     return Ok(Next::Exit);
                 }
-                self.ahead = Some((barrier.id, self.task.chain.snapshot(barrier, None, !*ended)?));
+                let form = self.task.form(barrier);
+                self.ahead = Some((barrier.id, self.task.chain.snapshot(barrier, None, form, !*ended)?));
             }
             GateEvent::Recorded(id, rows) => self.recorded(id, &rows),
             GateEvent::End => {

@@ -102,7 +102,7 @@ impl Planning<'_> {
                 // Nothing was on its way: nobody misses it.
                 continue;
             }
-            let outcome = match (part, now.in_flight, saved) {
+            let outcome = match (part, now.in_flight, saved_operator) {
                 (Some(part), Some(InFlight::SameSubtask), Some(saved))
                     if !part.files.is_empty() && saved.parallelism != operator.parallelism =>
                 {
@@ -118,7 +118,7 @@ impl Planning<'_> {
             self.state(uid, &now.name, outcome, part.map_or((0, ByteSize(0)), |s| (s.rows(), s.bytes())));
         }
         let lacks = |s: &&KeyedStateEntry| !operator.keyed.iter().any(|n| n.name == s.descriptor.name);
-        for saved in saved_operator {
+        if let Some(saved) = saved_operator {
             for state in keyed.iter().filter(|s| lacks(s) && saved.holds_rows(s)) {
                 self.unclaimed_state(operator, &state.descriptor, (saved.rows_of(state), saved.bytes_of(state)));
             }
