@@ -107,6 +107,7 @@ pub struct JobArgs {
 
 /// `flink run`
 #[derive(Debug, Clone, PartialEq, Eq, ClapArgs)]
+#[expect(clippy::struct_excessive_bools, reason = "flags of the command line that are independent of each other")]
 pub struct RunArgs {
     /// The job.
     #[command(flatten)]

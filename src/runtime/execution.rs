@@ -111,8 +111,7 @@ impl Attempt {
         let mut vertex_of = Vec::with_capacity(plan.tasks());
         for (at, vertex) in plan.vertices.iter().enumerate() {
             let mut workers = builder.workers(at, vertex)?;
-            let mut in_flight = builder.in_flight(vertex)?;
-            for subtask in 0..vertex.parallelism.get() {
+            for (subtask, restored) in builder.in_flight(vertex)?.into_iter().enumerate() {
                 let (sender, receiver) = mpsc::unbounded_channel();
                 let reporter = Reporter { task: commands.len(), events: events_in.clone(), blocking: blueprint.blocking };
                 let receivers = std::mem::take(&mut wiring.receivers[at][subtask]);
@@ -120,7 +119,6 @@ impl Attempt {
                 let chain = builder.chain(at, subtask, own, &wiring)?;
                 let tick = blueprint.graph.settings.buffer_timeout;
                 let task = Task { chain: chain.0, commands: receiver, reporter, tick, targets: Vec::new() };
-                let restored = std::mem::take(&mut in_flight[subtask]);
                 made.push(builder.task(vertex, task, chain.1, (receivers, restored)));
                 commands.push(sender);
                 vertex_of.push(at);
@@ -269,7 +267,7 @@ impl Builder<'_> {
         }
     }
 
-    /// Per subtask of a vertex: the rows that were on their way to it.
+    /// Per subtask of a vertex, all of them: the rows that were on their way to it.
     fn in_flight(&self, vertex: &Vertex) -> Result<Vec<Vec<(InputIndex, Batch)>>, TaskError> {
         let mut parts: Vec<Vec<(InputIndex, Batch)>> = vec![Vec::new(); vertex.parallelism.get()];
         let head = &self.blueprint.graph.nodes[vertex.nodes[0].0];
@@ -382,25 +380,14 @@ impl Builder<'_> {
             (CheckpointingMode::ExactlyOnce, None) => BarrierHandling::Aligned,
             (CheckpointingMode::ExactlyOnce, Some(patience)) => BarrierHandling::Unaligned(patience),
         };
-        match (reader, &head.kind) {
-            (Some(reader), NodeKind::Source(SourceNode { source, watermark })) => {
-                let watermarks = watermark.as_ref().map(|w| {
-                    let column = (source.schema().field(w.column).name().clone(), w.column);
-                    Watermarks::new(column, w.expression.clone(), settings.auto_watermark_interval, self.blueprint.clock.clone())
-                });
-                AnyTask::Source(Box::new(SourceTask { task, name: head.name.clone(), reader, watermarks, idle: false }))
-            }
-            _ => {
-                let gate = InputGate::new(receivers, handling);
-                AnyTask::Operator(Box::new(OperatorTask {
-                    task,
-                    suspended: None,
-                    gate,
-                    clock: self.blueprint.clock.clone(),
-                    restored,
-                    ahead: None,
-                }))
-            }
+        if let (Some(reader), NodeKind::Source(SourceNode { source, watermark })) = (reader, &head.kind) {
+            let watermarks = watermark.as_ref().map(|w| {
+                let column = (source.schema().field(w.column).name().clone(), w.column);
+                Watermarks::new(column, w.expression.clone(), settings.auto_watermark_interval, self.blueprint.clock.clone())
+            });
+            return AnyTask::Source(Box::new(SourceTask { task, name: head.name.clone(), reader, watermarks, idle: false }));
         }
+        let (gate, clock) = (InputGate::new(receivers, handling), self.blueprint.clock.clone());
+        AnyTask::Operator(Box::new(OperatorTask { task, suspended: None, gate, clock, restored, ahead: None }))
     }
 }

@@ -57,14 +57,13 @@ pub(crate) fn unpack(saved: &RecordBatch, stream: &SchemaRef) -> Result<Vec<(usi
     let subtasks = subtasks.as_primitive::<Int32Type>().values().clone();
     let kinds = cast(column(KIND)?, &DataType::Int8)?;
     let kinds: Vec<u8> = kinds.as_primitive::<Int8Type>().values().iter().map(|kind| *kind as u8).collect();
-    let columns = match stream.fields().is_empty() {
-        true => Vec::new(),
-        false => {
-            let rows = column(ROW)?;
-            let rows = rows.as_struct_opt().ok_or_else(|| ArrowError::SchemaError(format!("{ROW} is no ROW")))?;
-            let typed = |(array, field): (&ArrayRef, &Arc<Field>)| cast(array, field.data_type());
-            rows.columns().iter().zip(stream.fields()).map(typed).collect::<Result<Vec<_>, _>>()?
-        }
+    let columns = if stream.fields().is_empty() {
+        Vec::new()
+    } else {
+        let rows = column(ROW)?;
+        let rows = rows.as_struct_opt().ok_or_else(|| ArrowError::SchemaError(format!("{ROW} is no ROW")))?;
+        let typed = |(array, field): (&ArrayRef, &Arc<Field>)| cast(array, field.data_type());
+        rows.columns().iter().zip(stream.fields()).map(typed).collect::<Result<Vec<_>, _>>()?
     };
     let options = RecordBatchOptions::new().with_row_count(Some(saved.num_rows()));
     let rows = RecordBatch::try_new_with_options(Arc::clone(stream), columns, &options)?;

@@ -124,8 +124,7 @@ fn killed_in_the_middle(data: impl FnOnce(&Path), expected: &Totals) -> usize {
     for life in 0..8 {
         let before = dir.complete();
         let restore = (!before.is_empty()).then(|| "latest".to_owned());
-        let mut running =
-            dir.start(&Start { parallelism: life % 3 + 1, restore, checkpoints: Some("10 ms"), lasting: false, ..Start::default() });
+        let mut running = dir.start(&Start { parallelism: life % 3 + 1, restore, checkpoints: Some("10 ms"), ..Start::default() });
         until("a checkpoint, or the end", || (dir.complete().difference(&before).next().is_some() || running.has_ended()).then_some(()));
         match running.kill() {
             Ended::Killed => kills += 1,

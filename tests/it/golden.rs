@@ -13,7 +13,7 @@ pub(crate) const OFTEN: &str = "10 ms";
 const NEVER: &str = "0";
 
 fn lasting((parallelism, rocksdb): (usize, bool), checkpoints: &'static str) -> Start {
-    Start { parallelism, lasting: true, restore: None, checkpoints: Some(checkpoints), rocksdb }
+    Start { parallelism, lasting: true, checkpoints: Some(checkpoints), rocksdb, ..Start::default() }
 }
 
 fn restored((parallelism, rocksdb): (usize, bool), path: String) -> Start {

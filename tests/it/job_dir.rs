@@ -116,6 +116,8 @@ pub(crate) struct Start {
     pub(crate) checkpoints: Option<&'static str>,
     /// On RocksDB with incremental checkpoints, and with so little memory that groups come and go all the time; else on the heap.
     pub(crate) rocksdb: bool,
+    /// Checkpoints are unaligned.
+    pub(crate) unaligned: bool,
 }
 
 /// How a process ended.
@@ -248,6 +250,9 @@ impl<'a> JobDir<'a> {
         }
         if let Some(interval) = start.checkpoints {
             command.arg(format!("-Dexecution.checkpointing.interval={interval}"));
+        }
+        if start.unaligned {
+            command.arg("-Dexecution.checkpointing.unaligned.enabled=true");
         }
         if start.lasting {
             command.args(self.job.lasting());

@@ -21,6 +21,9 @@ const LIVES: usize = 13;
 /// ends, at most.
 const ENDS: usize = 4;
 
+/// At which parallelism jobs run whose checkpoints are unaligned.
+const UNALIGNED_PARALLELISM: usize = 2;
+
 /// When a process is killed, and what is found by the next one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Moment {
@@ -54,6 +57,8 @@ struct Victim<'a> {
     job: &'a GoldenJob,
     dir: JobDir<'a>,
     random: StdRng,
+    /// Checkpoints are unaligned. They are restored at the parallelism at which they were taken: not every edge can be divided anew.
+    unaligned: bool,
     kills: usize,
     /// What happened, for the message of a failure.
     story: Vec<String>,
@@ -62,8 +67,10 @@ struct Victim<'a> {
 impl<'a> Victim<'a> {
     fn new(job: &'a GoldenJob, seed: u64) -> Self {
         let own = job.name.bytes().fold(seed, |seed, byte| seed.wrapping_mul(31).wrapping_add(u64::from(byte)));
-        let random = StdRng::seed_from_u64(own);
-        Self { job, dir: JobDir::without_input(job), random, kills: 0, story: Vec::new() }
+        let mut random = StdRng::seed_from_u64(own);
+        let unaligned = random.random();
+        let story = vec![format!("unaligned: {unaligned}")];
+        Self { job, dir: JobDir::without_input(job), random, unaligned, kills: 0, story }
     }
 
     /// What the next process is restored from; `None`: no checkpoint was completed yet.
@@ -98,10 +105,12 @@ impl<'a> Victim<'a> {
 
     /// One life. True if the job has finished by itself.
     fn live(&mut self, moment: Moment, restore: Option<String>, feed: usize) -> bool {
-        let (parallelism, rocksdb) = (self.random.random_range(1..=3), self.random.random());
+        let parallelism = if self.unaligned { UNALIGNED_PARALLELISM } else { self.random.random_range(1..=3) };
+        let (rocksdb, unaligned) = (self.random.random(), self.unaligned);
         self.story.push(format!("{moment:?} at parallelism {parallelism} from {restore:?}, on rocksdb: {rocksdb}"));
         let before = self.dir.complete();
-        let mut running = self.dir.start(&Start { parallelism, lasting: true, restore, checkpoints: Some(OFTEN), rocksdb });
+        let start = Start { parallelism, lasting: true, restore, checkpoints: Some(OFTEN), rocksdb, unaligned };
+        let mut running = self.dir.start(&start);
         if moment == Moment::Start {
             pause(&mut self.random, 80);
         } else {
@@ -186,7 +195,8 @@ impl<'a> Victim<'a> {
         for _ in 0..ENDS {
             let restore = self.newest(last.take());
             self.story.push(format!("ending, from {restore:?}"));
-            let running = self.dir.start(&Start { restore, checkpoints: Some(OFTEN), rocksdb: self.random.random(), ..Start::default() });
+            let rocksdb = self.random.random();
+            let running = self.dir.start(&Start { restore, checkpoints: Some(OFTEN), rocksdb, ..self.ending() });
             pause(&mut self.random, 200);
             let ended = running.kill();
             self.kills += usize::from(ended == Ended::Killed);
@@ -197,9 +207,16 @@ impl<'a> Victim<'a> {
         }
         let restore = self.newest(last);
         self.story.push(format!("to the end from {restore:?}"));
-        self.dir.run(&Start { restore, ..Start::default() });
+        let last = Start { restore, ..self.ending() };
+        self.dir.run(&last);
         self.check();
         self.kills
+    }
+
+    /// How a process is started that runs to the end.
+    fn ending(&self) -> Start {
+        let parallelism = if self.unaligned { UNALIGNED_PARALLELISM } else { 0 };
+        Start { parallelism, unaligned: self.unaligned, ..Start::default() }
     }
 
     fn check(&self) {

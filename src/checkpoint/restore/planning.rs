@@ -168,7 +168,7 @@ impl Planning<'_> {
             return;
         }
         let allowed = self.request.allow_non_restored;
-        let remedy = self.remedy(uid.as_str(), self.successor(saved).map(|new| rename_rule(uid, new)));
+        let remedy = remedy(uid.as_str(), self.successor(saved).map(|new| rename_rule(uid, new)));
         for (name, size) in lost {
             let outcome = if allowed { Outcome::Dropped(DropReason::Flag) } else { Outcome::Unclaimed(remedy.clone()) };
             self.state(uid, &name, outcome, size);
@@ -214,7 +214,7 @@ impl Planning<'_> {
             self.state(uid, name, Outcome::Dropped(DropReason::Flag), size);
             return;
         }
-        let remedy = self.remedy(&format!("{uid}/{name}"), hint);
+        let remedy = remedy(&format!("{uid}/{name}"), hint);
         self.state(uid, name, Outcome::Unclaimed(remedy), size);
         self.problems.push(format!(
             "Failed to rollback to checkpoint/savepoint {}. Cannot map checkpoint/savepoint state {name} of operator {uid} to the new \
@@ -222,12 +222,6 @@ impl Planning<'_> {
              --allowNonRestoredState option on the CLI.",
             self.request.path
         ));
-    }
-
-    /// What can be done about state that the job lacks. `rename`: the rule that would keep it, if there is one.
-    fn remedy(&self, name: &str, rename: Option<String>) -> String {
-        let keep = rename.map(|rule| format!("was it renamed? [restore] {rule} keeps it; ")).unwrap_or_default();
-        format!("the job does not have it; {keep}[restore] drop = [\"{name}\"] leaves it behind, -n everything that the job does not have")
     }
 
     fn state(&mut self, uid: &OperatorUid, name: &str, outcome: Outcome, (rows, bytes): (u64, ByteSize)) {
@@ -240,6 +234,12 @@ impl Planning<'_> {
         }
         self.states.push(StatePlan { uid: uid.clone(), name: name.to_owned(), renamed_from, outcome, rows, bytes });
     }
+}
+
+/// What can be done about state that the job lacks. `rename`: the rule that would keep it, if there is one.
+fn remedy(name: &str, rename: Option<String>) -> String {
+    let keep = rename.map(|rule| format!("was it renamed? [restore] {rule} keeps it; ")).unwrap_or_default();
+    format!("the job does not have it; {keep}[restore] drop = [\"{name}\"] leaves it behind, -n everything that the job does not have")
 }
 
 /// The rule that renames `old` to `new`: that of their transform where the rest of the uids is the same.

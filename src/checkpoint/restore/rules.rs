@@ -74,7 +74,7 @@ impl RestoreRules {
             Renaming { rules: &rules, used: BTreeSet::new(), origins: BTreeMap::new(), dropped: Vec::new(), targets: Vec::new() };
         let operators: Vec<OperatorEntry> = manifest.operators.iter().filter_map(|operator| renaming.operator(operator)).collect();
         let mut problems = rules.unused(&renaming.used, manifest);
-        problems.extend(renaming.collisions(&operators));
+        problems.extend(collisions(&operators));
         let Renaming { origins, dropped, targets, .. } = renaming;
         Renamed { manifest: Manifest { operators, ..manifest.clone() }, origins, dropped, targets, problems }
     }
@@ -178,31 +178,31 @@ impl Renaming<'_> {
     fn drop(&mut self, uid: &OperatorUid, name: &str, rows: u64, bytes: ByteSize) {
         self.dropped.push(DroppedState { uid: uid.clone(), name: name.to_owned(), rows, bytes });
     }
+}
 
-    /// Two operators or two states that would have one name.
-    fn collisions(&self, operators: &[OperatorEntry]) -> Vec<String> {
-        let mut problems = Vec::new();
-        let mut uids = BTreeSet::new();
-        for operator in operators {
-            if !uids.insert(&operator.uid) {
+/// Two operators or two states that would have one name.
+fn collisions(operators: &[OperatorEntry]) -> Vec<String> {
+    let mut problems = Vec::new();
+    let mut uids = BTreeSet::new();
+    for operator in operators {
+        if !uids.insert(&operator.uid) {
+            problems.push(format!(
+                "[restore] operators: two operators of the savepoint would be called \"{}\"; drop one of them, or give it another name",
+                operator.uid
+            ));
+        }
+        let mut names = BTreeSet::new();
+        let keyed = operator.keyed_states.iter().map(|s| ("keyed", &s.descriptor.name));
+        for (kind, name) in keyed.chain(operator.operator_states.iter().map(|s| ("operator", &s.name))) {
+            if !names.insert((kind, name)) {
                 problems.push(format!(
-                    "[restore] operators: two operators of the savepoint would be called \"{}\"; drop one of them, or give it another name",
+                    "[restore] states: two states of operator {} would be called \"{name}\"; drop one of them, or give it another name",
                     operator.uid
                 ));
             }
-            let mut names = BTreeSet::new();
-            let keyed = operator.keyed_states.iter().map(|s| ("keyed", &s.descriptor.name));
-            for (kind, name) in keyed.chain(operator.operator_states.iter().map(|s| ("operator", &s.name))) {
-                if !names.insert((kind, name)) {
-                    problems.push(format!(
-                        "[restore] states: two states of operator {} would be called \"{name}\"; drop one of them, or give it another name",
-                        operator.uid
-                    ));
-                }
-            }
         }
-        problems
     }
+    problems
 }
 
 /// What stands behind `rule` in `uid`: nothing, or `/…`; `None` if the rule is about something else.

@@ -111,9 +111,9 @@ impl Answers<'_> {
                 _ => "FileSystemCheckpointStorage",
             }
             .to_owned(),
-            unaligned_checkpoints: text("unaligned.enabled") == Some("true"),
+            unaligned_checkpoints: text("unaligned.enabled").is_some_and(|text| text.trim().eq_ignore_ascii_case("true")),
             tolerable_failed_checkpoints: number("tolerable-failed-checkpoints", 0),
-            aligned_checkpoint_timeout: Millis(0),
+            aligned_checkpoint_timeout: duration("aligned-checkpoint-timeout", 0),
             checkpoints_after_tasks_finish: text("checkpoints-after-tasks-finish") != Some("false"),
             state_changelog_enabled: false,
         }
