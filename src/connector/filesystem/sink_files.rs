@@ -58,20 +58,20 @@ pub(super) struct Execution {
     _lock: Option<Box<dyn StorageLock>>,
 }
 
-fn io(what: &str, path: &Path) -> impl Fn(std::io::Error) -> ConnectorError {
-    let context = format!("{what} {}", path.display());
-    move |e| ConnectorError::io(context.clone(), e)
+/// Errors of files name the path themselves.
+fn io(what: &'static str) -> impl Fn(std::io::Error) -> ConnectorError {
+    move |e| ConnectorError::io(what, e)
 }
 
 impl Execution {
     /// Creates the sink's directory and takes the lock of this execution. Errors if the directory cannot be written.
     pub(super) fn start(context: &ConnectorContext, directory: &Path, sink: &str, lineage: Option<String>) -> Result<Self, ConnectorError> {
         let storage = Arc::clone(&context.storage);
-        storage.create_dir_all(directory).map_err(io("creating the sink's directory", directory))?;
+        storage.create_dir_all(directory).map_err(io("creating the sink's directory"))?;
         let uid = unused_uid(context, directory, sink)?;
         let lineage = lineage.unwrap_or_else(|| uid.clone());
         let path = lock_path(directory, &uid);
-        let failed = io("writing to the sink's directory:", directory);
+        let failed = io("writing to the sink's directory");
         let lock = storage.lock(&path).map_err(&failed)?;
         let mut file = storage.create(&path).map_err(&failed)?;
         file.write_all(lineage.as_bytes()).and_then(|()| file.sync()).map_err(&failed)?;
@@ -113,7 +113,7 @@ impl Execution {
 
     /// Removes what dead executions of this lineage left and no snapshot knows.
     pub(super) fn remove_orphans(&self) -> Result<(), ConnectorError> {
-        let failed = io("clearing up the sink's directory", &self.directory);
+        let failed = io("clearing up the sink's directory");
         let entries = self.storage.list(&self.directory).map_err(&failed)?;
         for entry in &entries {
             let name = entry.path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
@@ -140,7 +140,7 @@ impl Execution {
     /// True unless the execution `uid` is known to have ended.
     fn is_running(&self, uid: &str) -> Result<bool, ConnectorError> {
         let path = lock_path(&self.directory, uid);
-        let failed = io("looking at the lock", &path);
+        let failed = io("looking at the lock");
         if self.storage.entry(&path).map_err(&failed)?.is_none() {
             return Ok(false);
         }
@@ -164,7 +164,7 @@ fn unused_uid(context: &ConnectorContext, directory: &Path, sink: &str) -> Resul
         let identity = format!("{}\0{sink}\0{}\0{salt}", context.execution, directory.display());
         let uid = format!("{:016x}", xxh3_64(identity.as_bytes()));
         let path = lock_path(directory, &uid);
-        if context.storage.entry(&path).map_err(io("looking at the lock", &path))?.is_none() {
+        if context.storage.entry(&path).map_err(io("looking at the lock"))?.is_none() {
             return Ok(uid);
         }
         salt += 1;
@@ -177,12 +177,12 @@ fn lock_path(directory: &Path, uid: &str) -> PathBuf {
 
 /// Cuts `path` to `length` bytes, durably.
 fn cut(storage: &dyn Storage, path: &Path, length: u64) -> Result<(), ConnectorError> {
-    storage.append(path, length).and_then(|mut file| file.sync()).map_err(io("cutting", path))
+    storage.append(path, length).and_then(|mut file| file.sync()).map_err(io("cutting a file"))
 }
 
 /// Makes a closed file visible. Idempotent: a target of the right length is the file.
 pub(super) fn publish(storage: &dyn Storage, file: &Committable) -> Result<(), ConnectorError> {
-    let committing = io("committing", &file.temporary);
+    let committing = io("committing a file");
     match storage.entry(&file.temporary).map_err(&committing)? {
         Some(found) if found.len >= file.length => {
             if found.len > file.length {
@@ -203,7 +203,7 @@ pub(super) fn publish(storage: &dyn Storage, file: &Committable) -> Result<(), C
 /// when it commits it.
 pub(super) fn publish_open(files: &Execution, file: &Committable, uid: &str, number: usize) -> Result<(), ConnectorError> {
     let storage = files.storage();
-    let committing = io("committing", &file.temporary);
+    let committing = io("committing a file");
     let Some(found) = storage.entry(&file.temporary).map_err(&committing)? else {
         return match storage.entry(&file.target).map_err(&committing)? {
             Some(found) if found.len >= file.length => Ok(()),

@@ -142,7 +142,7 @@ impl OpenFile {
     fn flush(&mut self) -> Result<(), ConnectorError> {
         let written = self.body.write_all(&self.buffer);
         self.buffer.clear();
-        written.map_err(failed("writing", &self.path))
+        written.map_err(failed("writing a file"))
     }
 
     fn size(&self) -> u64 {
@@ -158,9 +158,9 @@ struct RolledFile {
     is_pending: bool,
 }
 
-fn failed(what: &'static str, path: &Path) -> impl Fn(io::Error) -> ConnectorError {
-    let context = format!("{what} {}", path.display());
-    move |e| ConnectorError::io(context.clone(), e)
+/// Errors of files name the path themselves.
+fn failed(what: &'static str) -> impl Fn(io::Error) -> ConnectorError {
+    move |e| ConnectorError::io(what, e)
 }
 
 pub(super) struct FileWriter {
@@ -195,8 +195,8 @@ impl FileWriter {
             let part = self.next_part;
             self.next_part.0 += 1;
             let path = self.target.files.in_progress(self.subtask, part.0);
-            let file = self.target.files.storage().create(&path).map_err(failed("creating", &path))?;
-            let body = Body::new(file, self.target.compression).map_err(failed("creating", &path))?;
+            let file = self.target.files.storage().create(&path).map_err(failed("creating a file"))?;
+            let body = Body::new(file, self.target.compression).map_err(failed("creating a file"))?;
             let (encoder, now) = (self.target.factory.encoder(), self.target.clock.now());
             let buffer = Vec::with_capacity(BUFFER_BYTES);
             self.open = Some(OpenFile { part, path, body, encoder, buffer, opened: now, last_row: now, is_pending: false });
@@ -208,7 +208,7 @@ impl FileWriter {
     fn roll(&mut self) -> Result<(), ConnectorError> {
         let Some(mut open) = self.open.take() else { return Ok(()) };
         open.flush()?;
-        let length = open.body.finish().map_err(failed("syncing", &open.path))?;
+        let length = open.body.finish().map_err(failed("syncing a file"))?;
         let rolled = RolledFile { part: open.part, path: open.path, length, is_pending: open.is_pending };
         if self.target.checkpointing {
             self.rolled.push(rolled);
@@ -226,7 +226,7 @@ impl FileWriter {
     fn mark_pending(&self, path: &mut PathBuf, part: PartNumber, is_pending: &mut bool) -> Result<(), ConnectorError> {
         if !*is_pending {
             let pending = self.target.files.pending(self.subtask, part.0);
-            self.target.files.storage().rename(path, &pending).map_err(failed("renaming", path))?;
+            self.target.files.storage().rename(path, &pending).map_err(failed("renaming a file"))?;
             (*path, *is_pending) = (pending, true);
         }
         Ok(())
@@ -236,7 +236,7 @@ impl FileWriter {
     fn snapshot_open(&mut self) -> Result<Option<Committable>, ConnectorError> {
         let Some(mut open) = self.open.take() else { return Ok(None) };
         open.flush()?;
-        open.body.sync().map_err(failed("syncing", &open.path))?;
+        open.body.sync().map_err(failed("syncing a file"))?;
         self.mark_pending(&mut open.path, open.part, &mut open.is_pending)?;
         let covered = self.committable(&open.path, open.part, open.body.length());
         self.open = Some(open);

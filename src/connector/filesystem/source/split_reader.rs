@@ -142,9 +142,10 @@ impl SplitReader {
     }
 }
 
-/// The error of reading `file`.
+/// The error of reading `file`. Those of storage name the file, those of unpacking do not.
 pub(super) fn reading(file: &SourceFile, error: io::Error) -> ConnectorError {
-    ConnectorError::io(format!("reading {}", file.text()), error)
+    let named = error.to_string().starts_with(file.text());
+    ConnectorError::io(if named { "reading a file".to_owned() } else { format!("reading {}", file.text()) }, error)
 }
 
 /// Hands the header line of `file` to a decoder that begins in the middle of it.
