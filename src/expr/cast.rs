@@ -152,7 +152,8 @@ fn moments_to(to: &TypeKind, target: &arrow::datatypes::DataType, arg: &Arg, row
         let (days, second, nanos) = moments.split(moments.get(row)?);
         match to {
             TypeKind::Date => Some(days),
-            TypeKind::Time => Some(second * 1_000 + nanos / 1_000_000),
+            // TIME is TIME(0).
+            TypeKind::Time => Some(second * 1_000),
             _ => civil::join(days, second, nanos / step * step, unit),
         }
     });
@@ -316,12 +317,15 @@ fn read_integer(text: &str) -> Result<Option<i64>, KernelError> {
     if unsigned.is_empty() {
         return Ok(Some(0));
     }
-    whole.parse().map(Some).map_err(|_| KernelError(format!("For input string: '{text}'. Overflow.")))
+    whole.parse().map(Some).map_err(|_| overflow(text))
+}
+
+fn overflow(text: &str) -> KernelError {
+    KernelError(format!("For input string: '{text}'. Overflow."))
 }
 
 fn read_boolean(text: &str) -> Result<Option<bool>, KernelError> {
-    let word = text.trim();
-    let is = |words: &[&str]| words.iter().any(|w| w.eq_ignore_ascii_case(word));
+    let is = |words: &[&str]| words.iter().any(|w| w.eq_ignore_ascii_case(text));
     if is(&["t", "true", "y", "yes", "1"]) {
         Ok(Some(true))
     } else if is(&["f", "false", "n", "no", "0"]) {
@@ -347,7 +351,10 @@ fn from_text(to: &TypeKind, lenient: bool) -> Option<Conversion> {
         TypeKind::Decimal(precision, scale) => {
             let (precision, scale) = (*precision, *scale);
             Arc::new(move |args: &[Arg], rows| {
-                let read = |text: &str| decimal::parse(text, precision, scale).map_err(|()| invalid(text));
+                let read = |text: &str| match decimal::parse(text, precision, scale).map_err(|()| invalid(text))? {
+                    None => Err(overflow(text)),
+                    value => Ok(value),
+                };
                 let mut builder = Decimal128Builder::with_capacity(rows);
                 read_rows(&args[0], rows, lenient, read, |v| builder.append_option(v))?;
                 decimal::finish(builder.finish(), precision, scale)
@@ -368,8 +375,7 @@ fn from_text(to: &TypeKind, lenient: bool) -> Option<Conversion> {
         _ => return None,
     };
     let fallible = !lenient && !matches!(to, TypeKind::Bytes);
-    let makes_null = lenient || matches!(to, TypeKind::Decimal(..));
-    Some(Conversion { kernel, fallible, makes_null })
+    Some(Conversion { kernel, fallible, makes_null: lenient })
 }
 
 fn integer_from_text(to: TypeKind, lenient: bool) -> Kernel {
@@ -384,7 +390,7 @@ fn integer_from_text(to: TypeKind, lenient: bool) -> Kernel {
         let read = |text: &str| {
             let value = read_integer(text)?;
             match value {
-                Some(v) if v > limit || v < -limit - 1 => Err(KernelError(format!("For input string: '{text}'. Overflow."))),
+                Some(v) if v > limit || v < -limit - 1 => Err(overflow(text)),
                 value => Ok(value),
             }
         };
@@ -402,7 +408,8 @@ fn moment_from_text(to: TypeKind, lenient: bool) -> Kernel {
         let read = |text: &str| {
             let value = match &to {
                 TypeKind::Date => civil::parse_date(text),
-                TypeKind::Time => civil::parse_time(text).map(|(second, nanos)| second * 1_000 + nanos / 1_000_000),
+                // TIME is TIME(0).
+                TypeKind::Time => civil::parse_time(text).map(|(second, _)| second * 1_000),
                 TypeKind::Timestamp(p) | TypeKind::TimestampLtz(p) => civil::parse_timestamp(text).and_then(|(days, second, nanos)| {
                     let step = 10_i64.pow(9 - u32::from(*p).min(9));
                     civil::join(days, second, nanos / step * step, unit)

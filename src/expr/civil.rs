@@ -214,10 +214,10 @@ pub fn unit_of(data_type: &DataType) -> i64 {
 /// Reads a date as Flink's CAST does: `2020-1-2`, `2020-01-02 03:04:05` (the time is ignored), `2020-01`, `2020`. Days since the epoch.
 pub fn parse_date(text: &str) -> Option<i64> {
     let text = text.trim();
-    let date = text.split([' ', 'T']).next()?;
+    let date = text.split(' ').next()?;
     let mut parts = date.split('-');
     let mut number = |default: Option<i64>| match parts.next() {
-        Some(part) => digits(part, 6),
+        Some(part) => digits(part, 4),
         None => default,
     };
     let (year, month, day) = (number(None)?, number(Some(1))?, number(Some(1))?);
@@ -253,15 +253,14 @@ pub fn parse_time(text: &str) -> Option<(i64, i64)> {
     Some((hour * 3_600 + minute * 60 + second, nanos))
 }
 
-/// Reads a timestamp as Flink's CAST does: `2020-01-02 03:04:05.678`, also with `T`, without seconds or without a time.
+/// Reads a timestamp as Flink's CAST does: `2020-01-02 03:04:05.678`, `2020-1-2 3:4:5`, also without a time.
 pub fn parse_timestamp(text: &str) -> Option<(i64, i64, i64)> {
     let text = text.trim();
-    let text = text.strip_suffix('Z').unwrap_or(text);
-    match text.find([' ', 'T']) {
+    match text.split_once(' ') {
         None => Some((parse_full_date(text)?, 0, 0)),
-        Some(at) => {
-            let (seconds, nanos) = parse_time(&text[at + 1..])?;
-            Some((parse_full_date(&text[..at])?, seconds, nanos))
+        Some((date, time)) => {
+            let (seconds, nanos) = parse_time(time).filter(|_| time.matches(':').count() == 2)?;
+            Some((parse_full_date(date)?, seconds, nanos))
         }
     }
 }
@@ -335,11 +334,19 @@ mod tests {
     #[test]
     fn texts_that_are_no_time_are_none() {
         assert_eq!(parse_timestamp("2020-01-02 03:04:05.678"), Some((18_263, 11_045, 678_000_000)));
-        assert_eq!(parse_timestamp("2020-1-2T3:4"), Some((18_263, 11_040, 0)));
+        assert_eq!(parse_timestamp("2020-1-2 3:4:5"), Some((18_263, 11_045, 0)));
         assert_eq!(parse_date("2020-01-02 99:99"), Some(18_263));
-        for text in
-            ["", "x", "2020-13-01 00:00:00", "2020-02-30", "2020-01-01 24:00:00", "2020-01-01 00:00:00.1234567890", "2020 01", "2020-01"]
-        {
+        for text in [
+            "",
+            "x",
+            "2020-13-01 00:00:00",
+            "2020-02-30",
+            "2020-01-01 24:00:00",
+            "2020-01-01 00:00:00.1234567890",
+            "2020 01",
+            "2020-01",
+            "2020-01-02T03:04:05",
+        ] {
             assert_eq!(parse_timestamp(text), None, "{text}");
         }
     }

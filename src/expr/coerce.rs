@@ -145,7 +145,7 @@ pub fn common_type(left: &LogicalType, right: &LogicalType) -> Option<LogicalTyp
 }
 
 fn common_kind(left: &TypeKind, right: &TypeKind) -> Option<TypeKind> {
-    use TypeKind::{Char, Date, Null, String, Timestamp, TimestampLtz, VarChar};
+    use TypeKind::{Char, Null, String, Timestamp, TimestampLtz, VarChar};
     if left == right {
         return Some(left.clone());
     }
@@ -160,8 +160,6 @@ fn common_kind(left: &TypeKind, right: &TypeKind) -> Option<TypeKind> {
         (Null, other) | (other, Null) => other.clone(),
         (Timestamp(a), Timestamp(b)) => Timestamp(*a.max(b)),
         (TimestampLtz(a), TimestampLtz(b) | Timestamp(b)) | (Timestamp(a), TimestampLtz(b)) => TimestampLtz(*a.max(b)),
-        (Date, Timestamp(p)) | (Timestamp(p), Date) => Timestamp(*p),
-        (Date, TimestampLtz(p)) | (TimestampLtz(p), Date) => TimestampLtz(*p),
         _ if is_text(left) && is_text(right) => match (length(left), length(right)) {
             (Some(a), Some(b)) => VarChar(a.max(b)),
             _ => String,

@@ -1,5 +1,6 @@
 //! Numbers as Java has them: wrapping integers, conversions, comparison of floats, and the text of a double.
 
+use super::civil::Moments;
 use super::coerce::{Arithmetic, is_integer};
 use super::kernel::{Arg, Kernel, KernelError, KernelResult, Values, valid_rows};
 use crate::types::TypeKind;
@@ -243,6 +244,25 @@ pub fn comparison_kernel(op: Comparison, kind: &TypeKind) -> Kernel {
             Arc::new(move |args: &[Arg], _| binary(args, |a, b| Ok(Arc::new(kernel(a, b)?))))
         }
     }
+}
+
+/// The kernel of `left op right` for timestamps of different precision.
+pub fn moments_kernel(op: Comparison) -> Kernel {
+    Arc::new(move |args: &[Arg], rows| {
+        let (left, right) = (Moments::new(&args[0])?, Moments::new(&args[1])?);
+        let compared = (0..rows).map(|row| {
+            let order = left.split(left.get(row)?).cmp(&right.split(right.get(row)?));
+            Some(match op {
+                Comparison::Equal => order.is_eq(),
+                Comparison::NotEqual => order.is_ne(),
+                Comparison::Less => order.is_lt(),
+                Comparison::LessOrEqual => order.is_le(),
+                Comparison::Greater => order.is_gt(),
+                Comparison::GreaterOrEqual => order.is_ge(),
+            })
+        });
+        Ok(Arc::new(compared.collect::<BooleanArray>()) as ArrayRef)
+    })
 }
 
 /// The kernel of `IS [NOT] DISTINCT FROM` for two values of the same type.

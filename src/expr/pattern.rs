@@ -97,7 +97,8 @@ impl TimePattern {
                     number(out, nanos / 10_i64.pow(9 - width as u32), width);
                 }
                 Item::WeekdayName { short } => out.push_str(name(&WEEKDAYS, day.iso_weekday() - 1, *short)),
-                Item::WeekdayNumber => number(out, day.iso_weekday(), 1),
+                // Sunday is the first day, as in Java's English locale.
+                Item::WeekdayNumber => number(out, day.iso_weekday() % 7 + 1, 1),
             }
         }
     }
@@ -151,7 +152,9 @@ impl TimePattern {
         if !rest.is_empty() || hour > 23 || minute > 59 || second > 59 {
             return None;
         }
-        let days = Day::new(year, month, day)?.to_epoch();
+        // A day that the month does not have is its last one, as java.time resolves it.
+        let shorter = || (28..day.clamp(28, 31)).rev().find_map(|day| Day::new(year, month, day));
+        let days = Day::new(year, month, day).or_else(|| if day <= 31 { shorter() } else { None })?.to_epoch();
         Some((days, (hour * 3_600 + minute * 60 + second).min(DAY_SECONDS - 1), nanos))
     }
 }
@@ -265,9 +268,10 @@ mod tests {
     fn patterns_read_what_they_write_and_nothing_else() {
         let pattern = TimePattern::new("yyyy-MM-dd HH:mm:ss.SSS").unwrap();
         assert_eq!(pattern.read("2020-01-02 03:04:05.678"), Some(MOMENT));
-        for text in ["2020-01-02", "2020-01-02 03:04:05.678x", "2020-02-30 03:04:05.678", "2020-1-02 03:04:05.678", ""] {
+        for text in ["2020-01-02", "2020-01-02 03:04:05.678x", "2020-02-32 03:04:05.678", "2020-1-02 03:04:05.678", ""] {
             assert_eq!(pattern.read(text), None, "{text}");
         }
+        assert_eq!(pattern.read("2020-02-30 03:04:05.678"), pattern.read("2020-02-29 03:04:05.678"), "as Flink reads it");
         assert_eq!(TimePattern::new("yyyyMMddHHmmss").unwrap().read("20200102030405"), Some((18_263, 11_045, 0)));
         assert_eq!(TimePattern::new("d.M.yyyy").unwrap().read("2.1.2020"), Some((18_263, 0, 0)));
         assert_eq!(TimePattern::new("hh:mm a, MMM d yyyy").unwrap().read("03:04 pm, Jan 2 2020"), Some((18_263, 54_240, 0)));

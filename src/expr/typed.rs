@@ -368,16 +368,18 @@ impl TypedExpr {
             return Ok(moved);
         }
         let (l, r) = (left.data_type.kind.clone(), right.data_type.kind.clone());
-        // A NULL or a text takes the other side's type; Flink reads texts as numbers here.
+        // A NULL takes the other side's type.
         let substitute = |kind: &TypeKind, other: &TypeKind| match kind {
             TypeKind::Null if is_numeric(other) => other.clone(),
-            kind if is_text(kind) && is_numeric(other) => TypeKind::Double,
             kind => kind.clone(),
         };
         let (lk, rk) = (substitute(&l, &r), substitute(&r, &l));
-        let Some(common) = common_numeric(&lk, &rk) else {
+        let common = common_numeric(&lk, &rk);
+        let floating = |kind: &TypeKind| matches!(kind, TypeKind::Float | TypeKind::Double);
+        let Some(common) = common.filter(|kind| op != Arithmetic::Modulo || !floating(kind)) else {
             let (a, b) = (LogicalType::nullable(l), LogicalType::nullable(r));
-            return Err(ExprError::new(format!("{} cannot be applied to {a} and {b}", op.symbol())));
+            let error = ExprError::new(format!("{} cannot be applied to {a} and {b}", op.symbol()));
+            return Err(if is_text(&a.kind) || is_text(&b.kind) { error.hint("CAST the text to a number") } else { error });
         };
         let (left, right) = (left.implicit_cast(&lk)?, right.implicit_cast(&rk)?);
         let nullable = left.data_type.nullable || right.data_type.nullable;
@@ -395,8 +397,11 @@ impl TypedExpr {
         let Some(kernel) = number::arithmetic_kernel(op, &common) else {
             return Err(ExprError::new(format!("{} cannot be applied to {}", op.symbol(), LogicalType::nullable(common))));
         };
-        let fallible = divides && coerce::is_integer(&common);
-        Ok(Self::call(Call { name: op.symbol(), style: Style::Infix, kernel, args, fallible }, LogicalType { kind: common, nullable }))
+        let whole = coerce::is_integer(&common);
+        let call = Call { name: op.symbol(), style: Style::Infix, kernel, args, fallible: divides && whole };
+        let made = Self::call(call, LogicalType { kind: common, nullable });
+        // A remainder is smaller than the divisor, so it fits its type, which is the one that Flink gives it.
+        if op == Arithmetic::Modulo && whole { made.implicit_cast(&rk) } else { Ok(made) }
     }
 
     /// `-expr`
@@ -422,6 +427,17 @@ impl TypedExpr {
 
     /// `left op right`
     pub fn compare(op: Comparison, left: Self, right: Self) -> Result<Self, ExprError> {
+        let (l, r) = (&left.data_type.kind, &right.data_type.kind);
+        let text_and_number = |a: &TypeKind, b: &TypeKind| is_text(a) && is_numeric(b);
+        if matches!(op, Comparison::Equal | Comparison::NotEqual) && (text_and_number(l, r) || text_and_number(r, l)) {
+            let (a, b) = (LogicalType::nullable(l.clone()), LogicalType::nullable(r.clone()));
+            return Err(ExprError::new(format!("{} cannot compare {a} and {b}", op.symbol())).hint("CAST one side"));
+        }
+        if is_timestamp(l) && is_timestamp(r) && left.data_type.to_arrow() != right.data_type.to_arrow() {
+            // The finer type has the smaller range: bringing both to it would lose moments.
+            let kernel = number::moments_kernel(op);
+            return Ok(Self::simple(op.symbol(), Style::Infix, kernel, vec![left, right], TypeKind::Boolean));
+        }
         let (left, right) = Self::comparable(op.symbol(), left, right)?;
         let kind = left.data_type.kind.clone();
         let kernel = match kind {

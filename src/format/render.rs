@@ -150,6 +150,46 @@ pub(super) fn decimal(unscaled: i128, scale: u8, out: &mut Vec<u8>) {
     integer(exponent, out);
 }
 
+/// Appends a decimal as `BigDecimal.stripTrailingZeros().toString()` does, which is what Jackson makes of it: `1.5`, `1E+2`, `0`.
+pub(super) fn stripped_decimal(unscaled: i128, scale: u8, out: &mut Vec<u8>) {
+    if unscaled == 0 {
+        out.push(b'0');
+        return;
+    }
+    let (unscaled, zeros) = match i64::try_from(unscaled) {
+        Ok(mut small) => {
+            let mut zeros = 0;
+            while small % 10 == 0 {
+                (small, zeros) = (small / 10, zeros + 1);
+            }
+            (i128::from(small), zeros)
+        }
+        Err(_) => {
+            let (mut large, mut zeros) = (unscaled, 0);
+            while large % 10 == 0 {
+                (large, zeros) = (large / 10, zeros + 1);
+            }
+            (large, zeros)
+        }
+    };
+    if let Some(scale) = scale.checked_sub(zeros) {
+        return decimal(unscaled, scale, out);
+    }
+    let mut buffer = itoa::Buffer::new();
+    let digits = buffer.format(unscaled.unsigned_abs()).as_bytes();
+    if unscaled < 0 {
+        out.push(b'-');
+    }
+    let (first, rest) = digits.split_at(1);
+    out.extend_from_slice(first);
+    if !rest.is_empty() {
+        out.push(b'.');
+        out.extend_from_slice(rest);
+    }
+    out.extend_from_slice(b"E+");
+    integer(digits.len() as i32 - 1 + i32::from(zeros) - i32::from(scale), out);
+}
+
 /// Appends a date as `LocalDate.toString` does: `2024-01-31`.
 pub(super) fn date(days: i64, out: &mut Vec<u8>) {
     let (year, month, day) = date_of(days);
@@ -311,6 +351,25 @@ mod tests {
         }
     }
 
+    /// The values that Flink 2.3.0 wrote to JSON and CSV.
+    #[test]
+    fn decimals_without_their_trailing_zeros_look_as_jackson_writes_them() {
+        for (unscaled, scale, expected) in [
+            (1_234, 2, "12.34"),
+            (10_000, 2, "1E+2"),
+            (0, 2, "0"),
+            (-1, 2, "-0.01"),
+            (1_000, 10, "1E-7"),
+            (1_000, 0, "1E+3"),
+            (-150, 2, "-1.5"),
+            (12_000, 1, "1.2E+3"),
+            (10_i128.pow(22), 10, "1E+12"),
+            (12_345_678_900_123_456_789, 10, "1234567890.0123456789"),
+        ] {
+            assert_eq!(text(|out| stripped_decimal(unscaled, scale, out)), expected);
+        }
+    }
+
     #[test]
     fn timestamps_print_in_flinks_and_in_javas_style() {
         let mut sql = TimestampWriter::new(b' ', Fraction::Shortest, false, TicksPerSecond(1_000));
@@ -344,8 +403,9 @@ mod tests {
             prop_assert!(read.to_bits() == value.to_bits() || value.is_nan());
             prop_assert_eq!(calendar::date(text(|out| date(i64::from(days), out)).as_bytes()), Some(days));
             let expected = Some(crate::format::parse::Decimal::Value(unscaled));
-            prop_assert_eq!(crate::format::parse::decimal(text(|out| decimal(unscaled, scale, out)).as_bytes(), 38, scale), expected);
-            prop_assert_eq!(crate::format::parse::decimal(text(|out| plain_decimal(unscaled, scale, out)).as_bytes(), 38, scale), expected);
+            prop_assert_eq!(crate::format::parse::decimal(text(|out| decimal(unscaled, scale, out)).as_bytes(), 38, scale), expected.clone());
+            prop_assert_eq!(crate::format::parse::decimal(text(|out| plain_decimal(unscaled, scale, out)).as_bytes(), 38, scale), expected.clone());
+            prop_assert_eq!(crate::format::parse::decimal(text(|out| stripped_decimal(unscaled, scale, out)).as_bytes(), 38, scale), expected);
         }
 
         #[test]

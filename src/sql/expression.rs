@@ -4,12 +4,12 @@ use super::aggregate::Collector;
 use super::parse::{Source, cast_type};
 use super::scope::Scope;
 use super::{SqlError, literal};
-use crate::expr::coerce::Arithmetic;
+use crate::expr::coerce::{Arithmetic, is_text};
 use crate::expr::functions::{self, regex, time, time::Unit};
 use crate::expr::number::Comparison;
 use crate::expr::typed::{ExprError, TypedExpr};
 use crate::types::limits::{EXPRESSION_PARTS, SQL_CHAIN};
-use crate::types::{Schema, TypeKind};
+use crate::types::{LogicalType, Schema, TypeKind};
 use sqlparser::ast::{
     BinaryOperator, CastKind, CeilFloorKind, DateTimeField, DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr,
     FunctionArguments, Ident, ObjectName, ObjectNamePart, TrimWhereField, UnaryOperator, Value, ValueWithSpan,
@@ -48,7 +48,10 @@ impl Analyzer<'_> {
 
     fn part(&mut self, syntax: &Expr) -> Analyzed {
         match syntax {
-            Expr::Identifier(ident) => self.scope.resolve(&ident.value),
+            Expr::Identifier(ident) => match self.scope.resolve(&ident.value) {
+                Err(_) if ident.quote_style.is_none() && ident.value.eq_ignore_ascii_case("PI") => call("PI", Vec::new()),
+                resolved => resolved,
+            },
             Expr::CompoundIdentifier(parts) => {
                 let parts: Vec<&str> = parts.iter().map(|part| part.value.as_str()).collect();
                 self.scope.resolve_path(&parts)
@@ -383,12 +386,13 @@ fn binary(op: &BinaryOperator, left: TypedExpr, right: TypedExpr) -> Analyzed {
 }
 
 fn concatenate(left: TypedExpr, right: TypedExpr) -> Analyzed {
-    // Flink casts the other side of a text to a text.
-    let text = |expr: TypedExpr| match expr.data_type.kind {
-        TypeKind::Array(_) | TypeKind::Map(..) | TypeKind::Row(_) | TypeKind::Interval => {
-            Err(ExprError::new(format!("|| cannot be applied to {}", expr.data_type)))
+    let text = |expr: TypedExpr| {
+        let kind = &expr.data_type.kind;
+        if is_text(kind) || *kind == TypeKind::Null {
+            return expr.implicit_cast(&TypeKind::String);
         }
-        _ => expr.implicit_cast(&TypeKind::String),
+        let found = LogicalType::nullable(kind.clone());
+        Err(ExprError::new(format!("|| cannot be applied to {found}")).hint("CAST it to STRING"))
     };
     call("CONCAT", vec![text(left)?, text(right)?]).map_err(|e| SqlError { message: e.message.replacen("CONCAT", "||", 1), ..e })
 }

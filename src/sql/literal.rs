@@ -28,20 +28,25 @@ pub(super) fn text_literal(text: &str) -> TypedExpr {
 }
 
 fn number(text: &str) -> Result<TypedExpr, SqlError> {
+    let out_of_range = || SqlError::new(format!("the number {text} is out of range"));
     if text.contains(['e', 'E']) {
         let value = text.parse::<f64>().map_err(|_| SqlError::new(format!("\"{text}\" is no number")))?;
+        if value.is_infinite() {
+            return Err(out_of_range());
+        }
         return Ok(TypedExpr::literal(ScalarValue::Float64(Some(value)), TypeKind::Double));
     }
-    if let Ok(value) = text.parse::<i32>() {
-        return Ok(TypedExpr::literal(ScalarValue::Int32(Some(value)), TypeKind::Int));
-    }
-    if let Ok(value) = text.parse::<i64>() {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    if fraction.is_empty() {
+        if let Ok(value) = whole.parse::<i32>() {
+            return Ok(TypedExpr::literal(ScalarValue::Int32(Some(value)), TypeKind::Int));
+        }
+        let value = whole.parse::<i64>().map_err(|_| out_of_range().hint(format!("CAST('{whole}' AS DECIMAL(38, 0))")))?;
         return Ok(TypedExpr::literal(ScalarValue::Int64(Some(value)), TypeKind::BigInt));
     }
-    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
-    let digits = whole.trim_start_matches('0').len();
+    // Flink counts the digits that are written: 0.908 is a DECIMAL(4, 3).
     let scale = fraction.len();
-    let precision = if digits == 0 { fraction.trim_start_matches('0').len().max(scale).max(1) } else { digits + scale };
+    let precision = whole.len() + scale;
     let too_long = || SqlError::new(format!("the number {text} has more than 38 digits"));
     if precision > 38 {
         return Err(too_long());
@@ -82,7 +87,8 @@ pub(super) fn typed_string(literal: &TypedString) -> Result<TypedExpr, SqlError>
             Ok(TypedExpr::literal(ScalarValue::Date32(Some(days)), TypeKind::Date))
         }
         DataType::Time(None, TimezoneInfo::None) => {
-            let (second, nanos) = civil::parse_time(text).ok_or_else(|| wrong("23:59:59"))?;
+            let time = civil::parse_time(text).filter(|_| text.matches(':').count() == 2);
+            let (second, nanos) = time.ok_or_else(|| wrong("23:59:59"))?;
             let millis = (second * 1_000 + nanos / 1_000_000) as i32;
             Ok(TypedExpr::literal(ScalarValue::Time32Millisecond(Some(millis)), TypeKind::Time))
         }
@@ -113,11 +119,7 @@ pub(super) fn interval(literal: &Interval) -> Result<TypedExpr, SqlError> {
     };
     let text = match value {
         Expr::Value(value) => match &value.value {
-            Value::SingleQuotedString(text) => text.as_str(),
-            Value::Number(number, _) => {
-                let unit = literal.leading_field.as_ref().map_or_else(|| "SECOND".to_owned(), field_name);
-                return Err(SqlError::new("an interval's value stands in quotes").hint(format!("INTERVAL '{number}' {unit}")));
-            }
+            Value::SingleQuotedString(text) | Value::Number(text, _) => text.as_str(),
             _ => return Err(SqlError::new("an interval's value stands in quotes")),
         },
         _ => return Err(SqlError::new("an interval's value is a constant in quotes").hint("multiply: n * INTERVAL '1' SECOND")),
@@ -132,9 +134,18 @@ pub(super) fn interval(literal: &Interval) -> Result<TypedExpr, SqlError> {
         SqlError::new(format!("'{text}' is no interval of {leading}{to}"))
     };
     let (months, nanos) = interval_value(text, &leading, last.as_deref()).ok_or_else(wrong)?;
+    let precision = literal.leading_precision.unwrap_or(DEFAULT_PRECISION);
+    let digits = text.trim_start_matches(['-', '+', ' ', '0']).bytes().take_while(u8::is_ascii_digit).count();
+    if digits as u64 > precision {
+        let message = format!("'{text}' has more digits than {leading} takes ({precision})");
+        return Err(SqlError::new(message).hint(format!("INTERVAL '{text}' {leading}({digits})")));
+    }
     let negative = if negative { -1 } else { 1 };
     Ok(time::interval(months * negative, nanos * i64::from(negative)))
 }
+
+/// Digits of an interval's first field, unless it says otherwise (the standard's, and Flink's).
+const DEFAULT_PRECISION: u64 = 2;
 
 const UNITS: [(&str, i64); 4] = [("DAY", 86_400), ("HOUR", 3_600), ("MINUTE", 60), ("SECOND", 1)];
 

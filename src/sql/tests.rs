@@ -1,6 +1,7 @@
 //! Expressions by table: what they give, which type they have, and how they fail. Expected values are Flink's.
 
 mod expressions;
+mod peer;
 mod plans;
 mod properties;
 

@@ -2,7 +2,7 @@
 
 use super::Definition::Kernel as Bind;
 use super::{Bound, Entry, build_text, signature};
-use crate::expr::kernel::{Arg, Kernel};
+use crate::expr::kernel::{Arg, Kernel, KernelError};
 use crate::expr::typed::{ExprError, TypedExpr};
 use crate::types::TypeKind;
 use arrow::datatypes::Int64Type;
@@ -44,19 +44,24 @@ fn sha2_of(args: &[TypedExpr]) -> Result<Bound, ExprError> {
     let casts = signature(args, "si")?;
     let kernel: Kernel = Arc::new(|args: &[Arg], rows| {
         let (texts, lengths) = (args[0].strings()?, args[1].values::<Int64Type>()?);
-        build_text(rows, |row, out| {
+        let mut unknown = None;
+        let built = build_text(rows, |row, out| {
             let text = texts.get(row)?;
             match lengths.get(row)? {
                 224 => hex(&Sha224::digest(text), out),
                 256 => hex(&Sha256::digest(text), out),
                 384 => hex(&Sha384::digest(text), out),
                 512 => hex(&Sha512::digest(text), out),
-                _ => return None,
+                other => {
+                    unknown = Some(KernelError(format!("SHA2: there is none of {other} bits, only of 224, 256, 384 and 512")));
+                    return None;
+                }
             }
             Some(())
-        })
+        });
+        unknown.map_or(built, Err)
     });
-    Ok(Bound::new(casts, TypeKind::String, kernel).nullable())
+    Ok(Bound::new(casts, TypeKind::String, kernel).nullable().fallible())
 }
 
 /// SHA-1 (FIPS 180-4).

@@ -206,7 +206,8 @@ fn round_double(x: f64, digits: i64, half_up: bool) -> f64 {
     let power = power_of_ten(dropped as u8);
     let kept = if half_up { divide_half_up(value, power) } else { value / power };
     let rounded = format!("{kept}e{}", -digits).parse().unwrap_or(x);
-    if x < 0.0 { -rounded } else { rounded }
+    // There is no -0.0 among decimals, through which Flink goes.
+    if x < 0.0 && rounded != 0.0 { -rounded } else { rounded }
 }
 
 fn round(args: &[TypedExpr], half_up: bool) -> Result<Bound, ExprError> {

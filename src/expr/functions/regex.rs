@@ -7,7 +7,7 @@ use crate::expr::typed::{Call, ExprError, Style, TypedExpr};
 use crate::types::{LogicalType, TypeKind};
 use arrow::array::{ArrayRef, BooleanArray, Scalar};
 use arrow::datatypes::Int64Type;
-use regex::Regex;
+use regex::{NoExpand, Regex};
 use std::sync::Arc;
 
 pub(super) const FUNCTIONS: &[Entry] = &[("REGEXP", Bind(regexp)), ("REGEXP_EXTRACT", Bind(extract)), ("REGEXP_REPLACE", Bind(replace))];
@@ -123,56 +123,12 @@ fn replace(args: &[TypedExpr]) -> Result<Bound, ExprError> {
         let mut last = None;
         build_text(rows, |row, out| {
             let (text, pattern, replacement) = (texts.get(row)?, wanted.get(row)?, replacements.get(row)?);
-            let regex = patterns.get(pattern, &mut last)?;
-            let mut end = 0;
-            for found in regex.captures_iter(text) {
-                let whole = found.get(0)?;
-                out.push_str(&text[end..whole.start()]);
-                expand(replacement, &found, out)?;
-                end = whole.end();
-            }
-            out.push_str(&text[end..]);
+            // The replacement stands as it is: Flink does not read `$1` in it.
+            out.push_str(&patterns.get(pattern, &mut last)?.replace_all(text, NoExpand(replacement)));
             Some(())
         })
     });
     Ok(Bound::new(casts, TypeKind::String, kernel).nullable())
-}
-
-/// Appends a replacement as Java's `Matcher.appendReplacement` reads it: `$1`, `${name}`, `\$`. `None` if a group does not exist.
-fn expand(replacement: &str, found: &regex::Captures<'_>, out: &mut String) -> Option<()> {
-    let mut rest = replacement;
-    while let Some(at) = rest.find(['$', '\\']) {
-        out.push_str(&rest[..at]);
-        let special = rest.as_bytes()[at];
-        rest = &rest[at + 1..];
-        if special == b'\\' {
-            let c = rest.chars().next()?;
-            out.push(c);
-            rest = &rest[c.len_utf8()..];
-        } else if let Some(named) = rest.strip_prefix('{') {
-            let (name, after) = named.split_once('}')?;
-            out.push_str(found.name(name).map_or("", |group| group.as_str()));
-            rest = after;
-        } else {
-            // The first digit names a group; further ones belong to it as long as there is such a group.
-            let mut group = rest.chars().next()?.to_digit(10)? as usize;
-            let mut length = 1;
-            while let Some(digit) = rest[length..].chars().next().and_then(|c| c.to_digit(10)) {
-                let longer = group * 10 + digit as usize;
-                if longer >= found.len() {
-                    break;
-                }
-                (group, length) = (longer, length + 1);
-            }
-            if group >= found.len() {
-                return None;
-            }
-            out.push_str(found.get(group).map_or("", |group| group.as_str()));
-            rest = &rest[length..];
-        }
-    }
-    out.push_str(rest);
-    Some(())
 }
 
 /// `value [NOT] LIKE pattern [ESCAPE escape]`
@@ -305,7 +261,8 @@ fn similar_regex(pattern: &str, escape: Option<char>) -> Result<String, String> 
             c if in_class => out.push(c),
             '%' => out.push_str(".*"),
             '_' => out.push('.'),
-            '|' | '*' | '+' | '?' | '{' | '}' | '(' | ')' => out.push(c),
+            // A point and a comma mean what they mean in a regular expression, in Flink.
+            '|' | '*' | '+' | '?' | '{' | '}' | '(' | ')' | '.' | ',' => out.push(c),
             c => push_plain(&mut out, c),
         }
     }

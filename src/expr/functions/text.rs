@@ -43,7 +43,7 @@ pub(super) const FUNCTIONS: &[Entry] = &[
     ("ASCII", Kernel(ascii)),
     ("CHR", Kernel(chr)),
     ("TO_BASE64", Kernel(|args| map_text(args, |text, out| base64::engine::general_purpose::STANDARD.encode_string(text, out)))),
-    ("FROM_BASE64", Kernel(|args| map_text(args, from_base64))),
+    ("FROM_BASE64", Kernel(from_base64)),
 ];
 
 /// A function from one text to another; NULL gives NULL.
@@ -89,25 +89,26 @@ fn initcap(text: &str, out: &mut String) {
     }
 }
 
-fn from_base64(text: &str, out: &mut String) {
-    // As commons-codec, which Flink uses: what is no digit is skipped, both alphabets are read, padding may be missing.
-    let standard = |b: u8| match b {
-        b'-' => b'+',
-        b'_' => b'/',
-        other => other,
-    };
-    let mut digits: Vec<u8> =
-        text.bytes().take_while(|b| *b != b'=').map(standard).filter(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/')).collect();
-    if digits.len() % 4 == 1 {
-        digits.pop();
-    }
+/// As Java's basic decoder: padding may be missing, anything else that is not right is an error.
+fn from_base64(args: &[TypedExpr]) -> Result<Bound, ExprError> {
+    let casts = signature(args, "s")?;
     let config = base64::engine::GeneralPurposeConfig::new()
         .with_decode_allow_trailing_bits(true)
         .with_decode_padding_mode(base64::engine::DecodePaddingMode::Indifferent);
     let engine = base64::engine::GeneralPurpose::new(&base64::alphabet::STANDARD, config);
-    if let Ok(bytes) = engine.decode(&digits) {
-        out.push_str(&String::from_utf8_lossy(&bytes));
-    }
+    let kernel = Arc::new(move |args: &[Arg], rows| {
+        let texts = args[0].strings()?;
+        let mut failed = None;
+        let built = build_text(rows, |row, out| {
+            match engine.decode(texts.get(row)?) {
+                Ok(bytes) => out.push_str(&String::from_utf8_lossy(&bytes)),
+                Err(error) => failed = Some(KernelError(format!("FROM_BASE64: '{}' is not base64: {error}", texts.get(row)?))),
+            }
+            Some(())
+        });
+        failed.map_or(built, Err)
+    });
+    Ok(Bound::new(casts, TypeKind::String, kernel).fallible())
 }
 
 fn char_length(args: &[TypedExpr]) -> Result<Bound, ExprError> {
@@ -264,6 +265,9 @@ fn position(args: &[TypedExpr]) -> Result<Bound, ExprError> {
                 Some(starts) => usize::try_from(starts.get(row)?.max(1) - 1).unwrap_or(usize::MAX),
                 None => 0,
             };
+            if part.is_empty() {
+                return Some(1);
+            }
             let rest = slice(text, start, usize::MAX);
             let at = rest.find(part).map_or(0, |at| start + count(&rest[..at]) + 1);
             Some(at as i32)
@@ -385,7 +389,8 @@ fn overlay(args: &[TypedExpr]) -> Result<Bound, ExprError> {
             out.push_str(slice(text, 0, (start - 1) as usize));
             out.push_str(part);
             let rest = (start - 1).saturating_add(length);
-            if (0..all).contains(&rest) && length >= 0 {
+            // Without a length above 0 Flink drops what follows.
+            if (0..all).contains(&rest) && length > 0 {
                 out.push_str(slice(text, rest as usize, usize::MAX));
             }
             Some(())

@@ -167,10 +167,10 @@ impl Unit {
             Self::Hour => second / 3_600,
             Self::Minute => second / 60 % 60,
             Self::Second => second % 60,
-            // Calcite counts these from the start of the minute.
-            Self::Millisecond => second % 60 * 1_000 + nanos / 1_000_000,
-            Self::Microsecond => second % 60 * 1_000_000 + nanos / 1_000,
-            Self::Nanosecond => second % 60 * 1_000_000_000 + nanos,
+            // Of the second, not of the minute as in the standard.
+            Self::Millisecond => nanos / 1_000_000,
+            Self::Microsecond => nanos / 1_000,
+            Self::Nanosecond => nanos,
             Self::Epoch => days.saturating_mul(DAY_SECONDS).saturating_add(second),
         }
     }
@@ -183,16 +183,20 @@ fn is_moment(kind: &TypeKind) -> bool {
 fn moment_kind(arg: &TypedExpr) -> Result<TypeKind, ExprError> {
     match &arg.data_type.kind {
         TypeKind::Null => Ok(TypeKind::Timestamp(3)),
-        // Flink reads a text here as a timestamp.
-        kind if is_text(kind) => Ok(TypeKind::Timestamp(3)),
         kind if is_moment(kind) => Ok(kind.clone()),
-        kind => Err(ExprError::new(format!("takes a date or timestamp, not {}", LogicalType::nullable(kind.clone())))),
+        kind => {
+            let error = ExprError::new(format!("takes a date or timestamp, not {}", LogicalType::nullable(kind.clone())));
+            Err(if is_text(kind) { error.hint("CAST it, or TO_TIMESTAMP") } else { error })
+        }
     }
 }
 
 fn field(args: &[TypedExpr], unit: Unit) -> Result<Bound, ExprError> {
     let [arg] = args else { return Err(ExprError::new(format!("takes 1 argument, not {}", args.len()))) };
     let kind = moment_kind(arg)?;
+    if kind == TypeKind::Time && !unit.nanos().is_some_and(|nanos| nanos < DAY_SECONDS * 1_000_000_000) {
+        return Err(ExprError::new(format!("a TIME has no {}", unit.name())));
+    }
     let kernel: Kernel = Arc::new(move |args: &[Arg], rows| {
         let moments = Moments::new(&args[0])?;
         build::<Int64Type>(rows, |row| Some(unit.of(moments.split(moments.get(row)?))))
@@ -291,13 +295,45 @@ fn format_rows(moments: &Moments, patterns: &Patterns, pattern: Option<&Arg>, ro
 
 fn date_format(args: &[TypedExpr]) -> Result<Bound, ExprError> {
     let [moment, pattern] = args else { return Err(ExprError::new(format!("takes 2 arguments, not {}", args.len()))) };
-    let kind = moment_kind(moment)?;
+    let is_text = is_text(&moment.data_type.kind);
+    let kind = if is_text { TypeKind::String } else { moment_kind(moment)? };
+    if matches!(kind, TypeKind::Date | TypeKind::Time) {
+        let found = LogicalType::nullable(kind);
+        return Err(ExprError::new(format!("takes a TIMESTAMP, not {found}")).hint("CAST it to TIMESTAMP(3)"));
+    }
     signature(std::slice::from_ref(pattern), "s")?;
     let patterns = Patterns::new(Some(pattern))?;
     let fallible = patterns.fixed.is_none();
-    let kernel: Kernel = Arc::new(move |args: &[Arg], rows| format_rows(&Moments::new(&args[0])?, &patterns, args.get(1), rows));
+    let kernel: Kernel = Arc::new(move |args: &[Arg], rows| {
+        let moments = if is_text { read_moments(&args[0], rows)? } else { Moments::new(&args[0])? };
+        format_rows(&moments, &patterns, args.get(1), rows)
+    });
     let bound = Bound::new(vec![kind, TypeKind::String], TypeKind::String, kernel);
+    let bound = if is_text { bound.nullable() } else { bound };
     Ok(if fallible { bound.fallible() } else { bound })
+}
+
+/// Texts as timestamps; NULL for those that are none.
+fn read_moments(texts: &Arg, rows: usize) -> Result<Moments, KernelError> {
+    let texts = texts.strings()?;
+    let target = LogicalType::nullable(TypeKind::Timestamp(3)).to_arrow();
+    let read = |row| {
+        let (days, second, nanos) = civil::parse_timestamp(texts.get(row)?)?;
+        civil::join(days, second, nanos, civil::unit_of(&target))
+    };
+    let array = civil::array_of(&target, (0..rows).map(read).collect())?;
+    Moments::new(&Arg { array, scalar: false })
+}
+
+/// As CAST reads it; but a day that the month does not have is its last one, as `java.time` resolves it.
+fn read_timestamp(text: &str) -> Option<(i64, i64, i64)> {
+    civil::parse_timestamp(text).or_else(|| {
+        let text = text.trim();
+        let (date, time) = text.split_at(text.find(' ').unwrap_or(text.len()));
+        let (month, day) = date.rsplit_once('-')?;
+        let day = day.parse::<u8>().ok().filter(|day| (29..=31).contains(day))?;
+        (28..day).rev().find_map(|day| civil::parse_timestamp(&format!("{month}-{day}{time}")))
+    })
 }
 
 /// Reads texts with a pattern into `kind`; what does not follow the pattern is NULL.
@@ -329,7 +365,7 @@ fn parse_rows(args: &[TypedExpr], kind: TypeKind, free: fn(&str) -> Option<(i64,
 }
 
 fn to_timestamp(args: &[TypedExpr]) -> Result<Bound, ExprError> {
-    parse_rows(args, TypeKind::Timestamp(3), civil::parse_timestamp)
+    parse_rows(args, TypeKind::Timestamp(3), read_timestamp)
 }
 
 fn to_date(args: &[TypedExpr]) -> Result<Bound, ExprError> {
@@ -533,7 +569,7 @@ pub fn timestamp_add(unit: Unit, count: TypedExpr, moment: TypedExpr) -> Result<
     }
     let kind = match moment_kind(&moment)? {
         // Hours move a DATE to a TIMESTAMP.
-        TypeKind::Date if unit.nanos().is_some_and(|n| n % (DAY_SECONDS * 1_000_000_000) != 0) => TypeKind::Timestamp(3),
+        TypeKind::Date if unit.nanos().is_some_and(|n| n % (DAY_SECONDS * 1_000_000_000) != 0) => TypeKind::Timestamp(6),
         kind => kind,
     };
     let (months, nanos) = (unit.months().unwrap_or(0), unit.nanos());
@@ -605,7 +641,8 @@ fn whole_months(a: (i64, i64, i64), b: (i64, i64, i64)) -> i64 {
     }
     let (from, to) = (Day::from_epoch(a.0), Day::from_epoch(b.0));
     let months = (to.year - from.year) * 12 + i64::from(to.month) - i64::from(from.month);
-    let complete = (to.day, b.1, b.2) >= (from.day, a.1, a.2);
+    // The last day of a shorter month completes it: from 31 January to 29 February is one month.
+    let complete = (b.0, b.1, b.2) >= (from.plus_months(months).to_epoch(), a.1, a.2);
     if complete { months } else { months - 1 }
 }
 

@@ -51,7 +51,8 @@ impl<'a> Value<'a> {
             | CellValues::Int16(_)
             | CellValues::Int32(_)
             | CellValues::Float32(_)
-            | CellValues::Float64(_) => self.write_text(dialect, row, out),
+            | CellValues::Float64(_)
+            | CellValues::Decimal(..) => self.write_text(dialect, row, out),
             _ => {
                 scratch.clear();
                 self.write_text(dialect, row, scratch);
@@ -75,7 +76,7 @@ impl<'a> Value<'a> {
             CellValues::Int64(values) => render::integer(values[row], out),
             CellValues::Float32(values) => render::float(values[row], out),
             CellValues::Float64(values) => render::double(values[row], out),
-            CellValues::Decimal(values, scale) if dialect.scientific => render::decimal(values[row], *scale, out),
+            CellValues::Decimal(values, scale) if dialect.scientific => render::stripped_decimal(values[row], *scale, out),
             CellValues::Decimal(values, scale) => render::plain_decimal(values[row], *scale, out),
             CellValues::Text(values) => out.extend_from_slice(values.value(row).as_bytes()),
             CellValues::Binary(values) => {
@@ -119,7 +120,7 @@ fn field_text(dialect: &Dialect, text: &[u8], out: &mut Vec<u8>) {
     let long = text.len() > LONGEST_CHECKED && utf16_units(text) > LONGEST_CHECKED;
     let unsafe_below = dialect.delimiter.max(quote);
     // Without quotes no line end may come up, and no text that reads as a comment or is taken for NULL.
-    let needs = |byte: &u8| *byte <= unsafe_below || Some(*byte) == dialect.escape || matches!(byte, b'\n' | b'\r');
+    let needs = |byte: &u8| *byte <= unsafe_below || Some(*byte) == dialect.escape || matches!(byte, b'\n' | b'\r' | b'\\');
     if !long && !text.iter().any(needs) {
         out.extend_from_slice(text);
         return;

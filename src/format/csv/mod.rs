@@ -40,7 +40,7 @@ pub(super) const OPTIONS: &[OptionSpec] = &[
         "csv.null-literal",
         OptionKind::Text,
         None,
-        "The text that means NULL. Without it NULL is written as an empty field, and an empty field is read as NULL, except into a STRING.",
+        "The text that means NULL. Without it NULL is written as an empty field, and an empty field is read as NULL, except into a STRING, BYTES or ARRAY, whose empty value it is.",
     ),
     option(
         "csv.write-bigdecimal-in-scientific-notation",

@@ -38,7 +38,7 @@ pub(in crate::format) trait Records: Send {
     fn kinds(&mut self, rows: usize) -> Option<Vec<RowKind>>;
 }
 
-/// Plain rows: each line is an object with the columns as its fields.
+/// Plain rows: each line is an object with the columns as its fields, or an array of such objects.
 struct Rows {
     columns: Columns,
     reading: Reading,
@@ -47,6 +47,9 @@ struct Rows {
 impl Records for Rows {
     #[inline]
     fn read(&mut self, bytes: &[u8], at: usize, row: usize) -> Result<(usize, usize), Reject> {
+        if matches!(bytes.get(at), Some(b'[' | b' ' | b'\t')) && bytes.get(blank(bytes, at)) == Some(&b'[') {
+            return self.columns.read_json_array(&mut self.reading, bytes, blank(bytes, at), row);
+        }
         let end = self.columns.read_json(&mut self.reading, bytes, at, row, true)?;
         Ok((end, 1))
     }

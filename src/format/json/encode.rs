@@ -28,14 +28,34 @@ const ESCAPES: [u8; 256] = {
     table
 };
 
+const HEX: &[u8; 16] = b"0123456789ABCDEF";
+
+/// Appends characters that need no backslash. Those outside the Basic Multilingual Plane become two escapes, as Jackson writes them.
+fn characters(text: &[u8], out: &mut Vec<u8>) {
+    let mut rest = text;
+    while let Some(at) = rest.iter().position(|byte| *byte >= 0xf0) {
+        out.extend_from_slice(&rest[..at]);
+        let length = 4.min(rest.len() - at);
+        for unit in String::from_utf8_lossy(&rest[at..at + length]).encode_utf16() {
+            out.extend_from_slice(b"\\u");
+            out.extend([12, 8, 4, 0].map(|shift| HEX[usize::from(unit >> shift & 15)]));
+        }
+        rest = &rest[at + length..];
+    }
+    out.extend_from_slice(rest);
+}
+
 /// Appends `text` as a JSON string.
 pub(super) fn quoted(text: &[u8], out: &mut Vec<u8>) {
-    const HEX: &[u8; 16] = b"0123456789ABCDEF";
     out.push(b'"');
     let mut rest = text;
     loop {
-        let (stop, _) = string_stop(rest, 0);
-        out.extend_from_slice(&rest[..stop]);
+        let (stop, ascii) = string_stop(rest, 0);
+        if ascii {
+            out.extend_from_slice(&rest[..stop])
+        } else {
+            characters(&rest[..stop], out)
+        }
         let Some(byte) = rest.get(stop) else { break };
         match ESCAPES[usize::from(*byte)] {
             b'u' => out.extend_from_slice(&[b'\\', b'u', b'0', b'0', HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]),
@@ -159,7 +179,7 @@ impl<'a> Value<'a> {
             (CellValues::Float32(values), _) => finite_or_quoted(values[row].is_finite(), out, |out| render::float(values[row], out)),
             (CellValues::Float64(values), _) => finite_or_quoted(values[row].is_finite(), out, |out| render::double(values[row], out)),
             (CellValues::Decimal(values, scale), _) if options.plain_decimals => render::plain_decimal(values[row], *scale, out),
-            (CellValues::Decimal(values, scale), _) => render::decimal(values[row], *scale, out),
+            (CellValues::Decimal(values, scale), _) => render::stripped_decimal(values[row], *scale, out),
             _ => return self.write_other(options, row, out),
         }
         Ok(())

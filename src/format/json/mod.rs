@@ -79,11 +79,13 @@ pub(super) struct DecodeOptions {
 impl DecodeOptions {
     /// The options with these prefixes' keys: `json` or `debezium-json`.
     pub(super) fn read(options: &Options, prefix: &str) -> Result<Self, OptionError> {
-        Ok(Self {
-            fail_on_missing: options.bool(&format!("{prefix}.fail-on-missing-field"), false)?,
-            ignore_errors: options.bool(&format!("{prefix}.ignore-parse-errors"), false)?,
-            standard: standard(options, prefix)?,
-        })
+        let missing = format!("{prefix}.fail-on-missing-field");
+        let fail_on_missing = options.bool(&missing, false)?;
+        let ignore_errors = options.bool(&format!("{prefix}.ignore-parse-errors"), false)?;
+        if fail_on_missing && ignore_errors {
+            return Err(OptionError::new(&missing, format!("cannot be true together with {prefix}.ignore-parse-errors")));
+        }
+        Ok(Self { fail_on_missing, ignore_errors, standard: standard(options, prefix)? })
     }
 
     /// Columns for `schema`; an error if JSON has no form for one.

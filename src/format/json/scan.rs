@@ -80,16 +80,15 @@ pub(super) fn skip_string(bytes: &[u8], mut at: usize) -> Result<usize, Reject> 
         match bytes.get(stop) {
             Some(b'"') => return Ok(stop + 1),
             Some(b'\\') if bytes.get(stop + 1).is_some_and(|next| *next >= b' ') => at = stop + 2,
-            _ => return Err(unclosed(bytes, stop)),
+            // JSON wants control characters escaped, Flink takes them as they are.
+            Some(byte) if *byte != b'\n' && *byte != b'\\' => at = stop + 1,
+            _ => return Err(unclosed()),
         }
     }
 }
 
-fn unclosed(bytes: &[u8], at: usize) -> Reject {
-    match bytes.get(at) {
-        None | Some(b'\n' | b'\\') => Reject::new("expected the \" that closes the string, found the end of the line"),
-        Some(byte) => Reject::new(format!("a string contains the control character 0x{byte:02x}")),
-    }
+fn unclosed() -> Reject {
+    Reject::new("expected the \" that closes the string, found the end of the line")
 }
 
 /// Appends the characters of the string that begin at `at`, unescaped, and returns the position behind its closing quote.
@@ -114,11 +113,15 @@ pub(super) fn unescape(bytes: &[u8], mut at: usize, out: &mut Vec<u8>) -> Result
                     b'r' => out.push(b'\r'),
                     b't' => out.push(b'\t'),
                     b'u' => at = unicode_escape(bytes, at, out)?,
-                    _ if *escaped < b' ' => return Err(unclosed(bytes, stop)),
+                    _ if *escaped < b' ' => return Err(unclosed()),
                     _ => return Err(Reject::new(format!("\\{} is no escape", char::from(*escaped)))),
                 }
             }
-            _ => return Err(unclosed(bytes, stop)),
+            (Some(byte), _) if *byte != b'\n' && *byte != b'\\' => {
+                out.push(*byte);
+                at = stop + 1;
+            }
+            _ => return Err(unclosed()),
         }
     }
 }

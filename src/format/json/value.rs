@@ -2,7 +2,7 @@
 //! anything.
 
 use super::Reject;
-use super::order::Target;
+use super::order::{KeyOrder, Target};
 use super::scan::{blank, compact, found, number_end, object_fields, skip_value, string_stop, unescape, word_end};
 use crate::format::column::{Column, Columns, Misfit, Values, put};
 use crate::format::parse::{digits, double, signed};
@@ -46,6 +46,46 @@ impl Columns {
                     return Ok(next);
                 }
             };
+        }
+    }
+
+    /// Reads the objects of the array at `at`, which is all of its line, as rows from `index` on: the position behind the line, and how
+    /// many there are.
+    #[cold]
+    pub(super) fn read_json_array(
+        &mut self,
+        reading: &mut Reading,
+        bytes: &[u8],
+        mut at: usize,
+        index: usize,
+    ) -> Result<(usize, usize), Reject> {
+        // What is expected of an object that ends with its line must not be met by one that does not.
+        let fresh = KeyOrder::new(self.fields.iter().map(|field| field.name().as_str()));
+        let order = std::mem::replace(&mut self.order, fresh);
+        let mut rows = 0;
+        let mut first = true;
+        let read = loop {
+            at = blank(bytes, at + 1);
+            if first && bytes.get(at) == Some(&b']') {
+                break Ok(());
+            }
+            first = false;
+            match self.read_json(reading, bytes, at, index + rows, false) {
+                Ok(end) => at = blank(bytes, end),
+                Err(reject) => break Err(reject.inside(&format!("[{rows}]"))),
+            }
+            rows += 1;
+            match bytes.get(at) {
+                Some(b',') => {}
+                Some(b']') => break Ok(()),
+                _ => break Err(Reject::new(format!("expected , or ], found {}", found(bytes, at)))),
+            }
+        };
+        self.order = order;
+        read?;
+        match blank(bytes, at + 1) {
+            end if bytes.get(end) == Some(&b'\n') => Ok((end + 1, rows)),
+            end => Err(Reject::new(format!("expected the end of the line behind the array, found {}", found(bytes, end)))),
         }
     }
 

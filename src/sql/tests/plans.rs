@@ -38,7 +38,7 @@ fn a_filter_and_a_projection_are_one_calc() {
         shown(&plan),
         ["calc-1 <- bids: Calc(select=[auction, bidder, (price * 0.908) AS price, ts], where=[((auction % 123) = 0)])"]
     );
-    assert_eq!(columns(&plan), "auction BIGINT, bidder BIGINT, price DECIMAL(23, 3), ts TIMESTAMP(3)");
+    assert_eq!(columns(&plan), "auction BIGINT, bidder BIGINT, price DECIMAL(24, 3), ts TIMESTAMP(3)");
     assert_eq!((plan.mode, plan.unique_key, plan.time_attribute), (ChangelogMode::AppendOnly, None, Some(3)));
     assert_eq!(plan.output, PlannedFrom::Node(0));
 }
