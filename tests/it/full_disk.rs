@@ -286,21 +286,6 @@ fn a_full_checkpoint_directory_fails_the_job_and_the_newest_complete_checkpoint_
 }
 
 #[test]
-fn a_full_disk_under_a_table_fails_the_job_and_the_table_stays_whole() {
-    if !in_a_namespace("full_disk::a_full_disk_under_a_table_fails_the_job_and_the_table_stays_whole") {
-        return;
-    }
-    let mut ground = Ground::new(TABLE);
-    ground.out = ground.small();
-    let job = ground.started(&[NO_RESTART]);
-    ground.feed(1);
-    let err = job.ended(1);
-    assert!(err.contains("full") && err.contains("counts"), "{err}");
-    assert_eq!(ground.rows().len(), 50);
-    ground.assert_goes_on_to_the_undisturbed_output();
-}
-
-#[test]
 fn a_full_state_directory_is_warned_of_and_does_not_end_a_job_that_runs() {
     if !in_a_namespace("full_disk::a_full_state_directory_is_warned_of_and_does_not_end_a_job_that_runs") {
         return;
@@ -340,7 +325,9 @@ fn a_savepoint_into_a_full_directory_fails_alone_and_leaves_nothing() {
     until("all rows to be visible", || (ground.rows().len() == 20_000).then_some(()));
     let small = ground.small();
     let target = small.to_str().unwrap();
-    for command in [["savepoint", &id, target].as_slice(), &["stop", "-p", target, &id], &["cancel", "-s", target, &id]] {
+    for command in
+        [["savepoint", &id, target].as_slice(), &["savepoint", "-type", "canonical", &id, target], &["cancel", "-s", target, &id]]
+    {
         let failed = ground.run(command);
         let err = String::from_utf8_lossy(&failed.stderr).into_owned();
         assert_eq!(failed.status.code(), Some(5), "{command:?}: {err}");

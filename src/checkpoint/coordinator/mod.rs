@@ -617,7 +617,7 @@ impl Coordinator {
         let drained = matches!(pending.kind, CheckpointKind::StopWithSavepoint { drain: true });
         if is_stop && (by_task || (drained && reason != FailureReason::Io)) {
             self.fail_job(reason.with_detail(&detail), out);
-        } else if (by_task || !pending.kind.is_savepoint())
+        } else if !pending.kind.is_savepoint()
             && let Some(message) = self.failures.failed(checkpoint, reason)
         {
             self.fail_job(message, out);

@@ -311,6 +311,15 @@ fn cancel_with_savepoint_cancels_without_committing_and_a_failure_lets_the_job_r
 }
 
 #[test]
+fn a_savepoint_that_a_task_cannot_write_does_not_fail_the_job() {
+    let mut c = coordinator(settings());
+    c.handle(ms(0), requested(1, savepoint(false)));
+    let declined = Event::Declined { checkpoint: id(1), task: 0, reason: FailureReason::Async, message: "disk full".to_owned() };
+    let actions = c.handle(ms(5), declined);
+    assert!(!actions.iter().any(|a| matches!(a, Action::FailJob { .. })), "{actions:?}");
+}
+
+#[test]
 fn when_all_tasks_have_ended_a_final_checkpoint_commits_before_they_finish() {
     let mut c = coordinator(CheckpointSettings { min_pause: ms(900), ..settings() });
     c.handle(ms(900), Event::Tick);
