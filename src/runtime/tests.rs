@@ -7,9 +7,13 @@ use crate::connector::{BadRecordPolicy, SinkDeclaration, SourceDeclaration, buil
 use crate::job::graph::{Edge, Exchange, JobGraph, Node, NodeIndex, NodeKind, SourceNode};
 use crate::job::settings::{JobSettings, RecoverySettings, RestartSettings, RuntimeMode};
 use crate::state::BackendSettings;
+use crate::operator::process::{
+    Collector, Context, FunctionResult, Functions, KeyedProcessFunction, ProcessInput, ProcessOperatorFactory, ProcessOutput, ProcessSpec,
+    RuntimeContext, ValueState, ValueStateDescriptor,
+};
 use crate::storage::Storage;
 use crate::testing::storage::MemoryStorage;
-use crate::types::{Column, JobId, OperatorUid, Parallelism, Schema, SystemClock, TriggerId};
+use crate::types::{Clock, Column, JobId, ManualClock, OperatorUid, Parallelism, Schema, SystemClock, TriggerId, WallTime};
 use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -134,13 +138,24 @@ fn run<F: Future<Output = ()>>(
     from: Option<&Path>,
     during: impl FnOnce(JobHandle) -> F,
 ) -> JobOutcome {
+    run_by(SystemClock::shared(), graph, storage, from, during)
+}
+
+/// Runs a job by this clock.
+fn run_by<F: Future<Output = ()>>(
+    clock: Arc<dyn Clock>,
+    graph: JobGraph,
+    storage: &Arc<MemoryStorage>,
+    from: Option<&Path>,
+    during: impl FnOnce(JobHandle) -> F,
+) -> JobOutcome {
     let runtime = Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     runtime.block_on(async {
         let restore = from.map(|path| open_directory(storage.clone(), path).unwrap());
         let options = StartOptions {
             job_id: ID,
             storage: storage.clone(),
-            clock: SystemClock::shared(),
+            clock,
             data: Handle::current(),
             blocking: Blocking::Inline,
             restore,
@@ -278,4 +293,84 @@ fn input_that_cannot_be_read_fails_the_job_with_its_place() {
     assert_eq!(outcome.status, JobStatus::Failed);
     let failure = outcome.failure.unwrap();
     assert!(failure.contains("/in/2.json, line 2") && failure.contains("id"), "{failure}");
+}
+
+/// Emits a row when its timer fires: ten milliseconds by the clock after it came.
+#[derive(Default)]
+struct Later {
+    word: ValueState<String>,
+}
+
+impl KeyedProcessFunction for Later {
+    type In = (i64, String);
+    type Out = (i64, String);
+
+    fn open(&mut self, context: &mut RuntimeContext<'_>) -> FunctionResult {
+        self.word = context.value_state(&ValueStateDescriptor::new("word"))?;
+        Ok(())
+    }
+
+    fn process_element(&mut self, row: Self::In, context: &mut Context<'_>, _out: &mut Collector<'_, Self::Out>) -> FunctionResult {
+        self.word.update(context, &row.1)?;
+        context.register_processing_time_timer(context.current_processing_time() + 10)
+    }
+
+    fn on_timer(&mut self, _timestamp: i64, context: &mut Context<'_>, out: &mut Collector<'_, Self::Out>) -> FunctionResult {
+        let word = self.word.value(context)?.unwrap_or_default();
+        out.collect(&(context.current_key()?, word))
+    }
+}
+
+/// [`graph`] with [`Later`] before its sink; the input never ends.
+fn later(parallelism: usize) -> JobGraph {
+    let mut graph = graph(Some(Duration::from_hours(1)), parallelism, true);
+    let input = ProcessInput { schema: schema(), key_by: vec![0], rowtime: None };
+    let spec = ProcessSpec { inputs: vec![input], outputs: vec![ProcessOutput { name: String::new(), schema: schema() }] };
+    let function = Functions::new().register("later", Later::default).get("later").unwrap();
+    let kind = NodeKind::Operator(Arc::new(ProcessOperatorFactory::new(spec, function)));
+    let node = Node { uid: OperatorUid::new("later"), name: "later".to_owned(), kind, parallelism: graph.nodes[0].parallelism };
+    graph.nodes.insert(1, node);
+    let edge = |from, to, exchange| Edge { from: NodeIndex(from), port: 0, to: NodeIndex(to), input: 0, exchange };
+    graph.edges = vec![edge(0, 1, Exchange::Hash(vec![0])), edge(1, 2, Exchange::Forward)];
+    graph
+}
+
+async fn stop(handle: &JobHandle) -> PathBuf {
+    let (reply, answer) = oneshot::channel();
+    let request = StopRequest { directory: None, drain: false, timeout: None };
+    handle.commands.send(JobCommand::Stop { request, trigger: TriggerId::from_u128(1), reply }).await.unwrap();
+    answer.await.unwrap().unwrap().path.unwrap()
+}
+
+#[test]
+fn a_task_without_input_wakes_for_its_processing_time_timers_and_after_a_restore_for_those_that_fell_due_meanwhile() {
+    // Rows come into the function and, when a timer fires, into the sink behind it.
+    let clock = ManualClock::at(WallTime(1_000));
+    let first = storage(20);
+    let outcome = run_by(clock.clone(), later(2), &first, None, |handle| async move {
+        until_all_rows_arrived(&handle, 40).await;
+        clock.advance(Duration::from_millis(11));
+        until_all_rows_arrived(&handle, 80).await;
+        stop(&handle).await;
+    });
+    assert_eq!(outcome.status, JobStatus::Finished, "{:?}", outcome.failure);
+    assert_eq!(output(&first), expected(20));
+
+    let storage = storage(20);
+    let savepoint = std::cell::RefCell::new(PathBuf::new());
+    let outcome = run_by(ManualClock::at(WallTime(1_000)), later(2), &storage, None, |handle| {
+        let savepoint = &savepoint;
+        async move {
+            until_all_rows_arrived(&handle, 40).await;
+            savepoint.replace(stop(&handle).await);
+        }
+    });
+    assert_eq!(outcome.status, JobStatus::Finished, "{:?}", outcome.failure);
+    assert!(output(&storage).is_empty(), "no timer was due before the stop");
+    let outcome = run_by(ManualClock::at(WallTime(99_000)), later(3), &storage, Some(&savepoint.borrow()), |handle| async move {
+        until_all_rows_arrived(&handle, 40).await;
+        stop(&handle).await;
+    });
+    assert_eq!(outcome.status, JobStatus::Finished, "{:?}", outcome.failure);
+    assert_eq!(output(&storage), expected(20));
 }
