@@ -6,11 +6,11 @@ use crate::checkpoint::{RestoreRules, checkpoints_of, open, open_directory};
 use crate::connector::{BadRecordPolicy, SinkDeclaration, SourceDeclaration, build_sink, build_source};
 use crate::job::graph::{Edge, Exchange, JobGraph, Node, NodeIndex, NodeKind, SourceNode};
 use crate::job::settings::{JobSettings, RecoverySettings, RestartSettings, RuntimeMode};
-use crate::state::BackendSettings;
 use crate::operator::process::{
     Collector, Context, FunctionResult, Functions, KeyedProcessFunction, ProcessInput, ProcessOperatorFactory, ProcessOutput, ProcessSpec,
     RuntimeContext, ValueState, ValueStateDescriptor,
 };
+use crate::state::BackendSettings;
 use crate::storage::Storage;
 use crate::testing::storage::MemoryStorage;
 use crate::types::{Clock, Column, JobId, ManualClock, OperatorUid, Parallelism, Schema, SystemClock, TriggerId, WallTime};

@@ -8,6 +8,7 @@ mod commands;
 mod flights;
 mod frame;
 mod full_disk;
+mod functions;
 mod golden;
 mod job_dir;
 mod job_output;
