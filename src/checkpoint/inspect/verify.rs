@@ -31,6 +31,13 @@ pub struct Verified {
 /// Looks at every file of a snapshot. Errors only if the disk fails.
 pub fn verify(snapshot: &Snapshot) -> Result<Verified, InspectError> {
     let mut verified = Verified::default();
+    for file in snapshot.manifest().operators.iter().flat_map(|o| &o.stores).flat_map(|store| &store.files) {
+        verified.files += 1;
+        match snapshot.checkpoint.verify(&file.file) {
+            Ok(()) => verified.native += 1,
+            Err(error) => verified.defects.list.push(defect_of(snapshot, &file.file, error)?),
+        }
+    }
     for state in snapshot.states() {
         let mut sound = Vec::new();
         for file in state.files() {

@@ -33,7 +33,7 @@ pub(super) fn ls(path: &str, surroundings: &Surroundings, output: &mut Output<'_
 fn one(snapshot: &Snapshot, surroundings: &Surroundings, output: &mut Output<'_>) {
     let manifest = snapshot.manifest();
     let states = snapshot.states();
-    let files: usize = states.iter().map(|s| s.files().len()).sum();
+    let files = manifest.files().count();
     let directory = snapshot.directory().map(|d| d.display().to_string()).unwrap_or_default();
     output.line(format!("{} {directory}", kind_text(manifest.kind)));
     output.line(format!("  job              {} ({})", manifest.job.name, manifest.job.id));
