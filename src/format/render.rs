@@ -156,22 +156,17 @@ pub(super) fn stripped_decimal(unscaled: i128, scale: u8, out: &mut Vec<u8>) {
         out.push(b'0');
         return;
     }
-    let (unscaled, zeros) = match i64::try_from(unscaled) {
-        Ok(mut small) => {
-            let mut zeros = 0;
-            while small % 10 == 0 {
-                (small, zeros) = (small / 10, zeros + 1);
-            }
-            (i128::from(small), zeros)
+    let (mut unscaled, mut zeros) = (unscaled, 0);
+    if let Ok(mut small) = i64::try_from(unscaled) {
+        while small % 10 == 0 {
+            (small, zeros) = (small / 10, zeros + 1);
         }
-        Err(_) => {
-            let (mut large, mut zeros) = (unscaled, 0);
-            while large % 10 == 0 {
-                (large, zeros) = (large / 10, zeros + 1);
-            }
-            (large, zeros)
+        unscaled = i128::from(small);
+    } else {
+        while unscaled % 10 == 0 {
+            (unscaled, zeros) = (unscaled / 10, zeros + 1);
         }
-    };
+    }
     if let Some(scale) = scale.checked_sub(zeros) {
         return decimal(unscaled, scale, out);
     }

@@ -194,7 +194,7 @@ fn moment_kind(arg: &TypedExpr) -> Result<TypeKind, ExprError> {
 fn field(args: &[TypedExpr], unit: Unit) -> Result<Bound, ExprError> {
     let [arg] = args else { return Err(ExprError::new(format!("takes 1 argument, not {}", args.len()))) };
     let kind = moment_kind(arg)?;
-    if kind == TypeKind::Time && !unit.nanos().is_some_and(|nanos| nanos < DAY_SECONDS * 1_000_000_000) {
+    if kind == TypeKind::Time && unit.nanos().is_none_or(|nanos| nanos >= DAY_SECONDS * 1_000_000_000) {
         return Err(ExprError::new(format!("a TIME has no {}", unit.name())));
     }
     let kernel: Kernel = Arc::new(move |args: &[Arg], rows| {

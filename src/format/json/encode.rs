@@ -52,9 +52,9 @@ pub(super) fn quoted(text: &[u8], out: &mut Vec<u8>) {
     loop {
         let (stop, ascii) = string_stop(rest, 0);
         if ascii {
-            out.extend_from_slice(&rest[..stop])
+            out.extend_from_slice(&rest[..stop]);
         } else {
-            characters(&rest[..stop], out)
+            characters(&rest[..stop], out);
         }
         let Some(byte) = rest.get(stop) else { break };
         match ESCAPES[usize::from(*byte)] {
