@@ -190,9 +190,13 @@ fn remove(place: &Place, checkpoint: &CompletedCheckpoint) {
 fn after_few_changes_a_checkpoint_is_small_and_outlives_the_ones_that_it_shares_files_with() {
     let place = Place::new();
     let mut subtasks: Vec<Subtask> = (0..2).map(|index| place.subtask((index, 2), None)).collect();
-    subtasks.iter_mut().for_each(|subtask| subtask.add(0..KEYS, 5));
+    for subtask in &mut subtasks {
+        subtask.add(0..KEYS, 5);
+    }
     let (first, large) = place.checkpoint(1, &mut subtasks, None);
-    subtasks.iter_mut().for_each(|subtask| subtask.add(0..20, 1));
+    for subtask in &mut subtasks {
+        subtask.add(0..20, 1);
+    }
     let (second, small) = place.checkpoint(2, &mut subtasks, Some(&first));
     assert!(small * 4 < large, "{small} bytes after {large}");
     let rows = |c: &CompletedCheckpoint| c.manifest().operators[0].rows_of(&c.manifest().operators[0].keyed_states[0]);

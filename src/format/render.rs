@@ -398,8 +398,8 @@ mod tests {
             prop_assert!(read.to_bits() == value.to_bits() || value.is_nan());
             prop_assert_eq!(calendar::date(text(|out| date(i64::from(days), out)).as_bytes()), Some(days));
             let expected = Some(crate::format::parse::Decimal::Value(unscaled));
-            prop_assert_eq!(crate::format::parse::decimal(text(|out| decimal(unscaled, scale, out)).as_bytes(), 38, scale), expected.clone());
-            prop_assert_eq!(crate::format::parse::decimal(text(|out| plain_decimal(unscaled, scale, out)).as_bytes(), 38, scale), expected.clone());
+            prop_assert_eq!(crate::format::parse::decimal(text(|out| decimal(unscaled, scale, out)).as_bytes(), 38, scale), expected);
+            prop_assert_eq!(crate::format::parse::decimal(text(|out| plain_decimal(unscaled, scale, out)).as_bytes(), 38, scale), expected);
             prop_assert_eq!(crate::format::parse::decimal(text(|out| stripped_decimal(unscaled, scale, out)).as_bytes(), 38, scale), expected);
         }
 

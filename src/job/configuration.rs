@@ -661,6 +661,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::too_many_lines, reason = "a table")]
     fn an_option_that_cannot_be_used_is_a_problem_that_names_it() {
         for (file, message) in [
             ("execution.checkpointing.intervall = 1", "unknown option \"execution.checkpointing.intervall\""),

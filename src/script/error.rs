@@ -50,8 +50,7 @@ pub(super) fn bounded(text: &str) -> String {
 /// The message alone: no traceback, no wrapping.
 fn plain(error: &Error, chunk: &str) -> String {
     match error {
-        Error::CallbackError { cause, .. } => plain(cause, chunk),
-        Error::WithContext { cause, .. } => plain(cause, chunk),
+        Error::CallbackError { cause, .. } | Error::WithContext { cause, .. } => plain(cause, chunk),
         Error::RuntimeError(message) | Error::SyntaxError { message, .. } => {
             let message = message.split("\nstack traceback:").next().unwrap_or_default();
             // A tail call (`return emit { … }`) leaves no line of the script on the stack.

@@ -80,7 +80,7 @@ fn descriptor(state: &ScriptState, key: &Schema) -> Result<(StateDescriptor, Fol
         (StateKind::Aggregating, _) => (StateDescriptor::aggregating(name, key, data_type), custom()),
         _ => (StateDescriptor::value(name, key, data_type), Fold::None),
     };
-    Ok((descriptor.with_ttl(state.ttl.clone()), fold))
+    Ok((descriptor.with_ttl(state.ttl), fold))
 }
 
 impl ScriptState {

@@ -100,7 +100,7 @@ pub(super) fn generate(spec: &ScriptSpec, mentioned: &MentionedColumns) -> Prelu
 }
 
 /// The parts that come last: how Rust calls.
-const END: &str = r#"
+const END: &str = r"
 publish()
 local function bind(process, on_timer) user_process, user_timer = process, on_timer end
 local function run(at, rows, slots, cols)
@@ -119,7 +119,7 @@ local function failed_row()
   return at
 end
 return bind, run, fire, starts, drains, takes, failed_row
-"#;
+";
 
 /// Values of scalar types stay in Lua between the rows of a batch. A TTL that reading prolongs must see each read.
 fn is_cached(state: &ScriptState) -> bool {
@@ -155,7 +155,6 @@ fn write_state(text: &mut String, index: usize, state: &ScriptState, cached: boo
 /// The default as a Lua literal.
 fn literal(value: &Datum, data_type: &LogicalType) -> String {
     match value {
-        Datum::Null => "nil".to_owned(),
         Datum::Boolean(value) => value.to_string(),
         // The smallest integer has no literal of its own in Lua.
         Datum::Long(i64::MIN) => "math.mininteger".to_owned(),
@@ -190,6 +189,7 @@ fn check(data_type: &LogicalType, what: &str, level: usize, types: &mut Types) -
 }
 
 /// A value or reducing state whose values lie in a table by slot; those that were written lie in a second one.
+#[expect(clippy::too_many_lines, reason = "one piece of Lua, read from top to bottom")]
 fn write_cached_state(text: &mut String, at: usize, state: &ScriptState, types: &mut Types) {
     let name = &state.name;
     let check = check(&state.data_type, &format!("state.{name}"), 2, types);

@@ -79,7 +79,9 @@ fn ask(kind: &str, questions: &[Value], ours: impl Fn(&Value) -> Option<String> 
     };
     std::thread::scope(|scope| {
         let workers: Vec<_> = (0..AT_ONCE).map(|_| scope.spawn(worker)).collect();
-        workers.into_iter().for_each(|worker| worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        for worker in workers {
+            worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        }
     });
     let found = found.into_inner().unwrap();
     assert!(found.is_empty(), "{} of {} differ:\n{}", found.len(), questions.len(), found.join("\n"));

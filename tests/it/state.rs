@@ -118,7 +118,7 @@ fn a_savepoint_is_listed_shown_exported_compared_and_verified() {
     let saved = place.stopped();
     let (state, column) = counted(&place, &saved);
     let listed = place.text(&["state", "ls", &saved], 0);
-    for says in ["counts", &*state.rsplit_once('/').unwrap().0, "groups", "a BIGINT", "nums", "splits"] {
+    for says in ["counts", state.rsplit_once('/').unwrap().0, "groups", "a BIGINT", "nums", "splits"] {
         assert!(listed.contains(says), "{says}: {listed}");
     }
     assert!(place.text(&["state", "ls", "-q", &saved], 0).lines().any(|line| line == state));

@@ -121,7 +121,8 @@ impl Scenario {
         trace.push(format!("from {:?}", found.as_ref().map(|f| f.id.number())));
         let restore = found.map(|f| open_directory(memory.clone(), &f.path).unwrap());
         let states = restore.iter().flat_map(|open| &open.manifest().operators).flat_map(|operator| &operator.operator_states);
-        let in_flight: u64 = states.filter(|state| state.name.starts_with("in-flight")).map(|state| state.rows()).sum();
+        let in_flight: u64 =
+            states.filter(|state| state.name.starts_with("in-flight")).map(flink::checkpoint::OperatorStateEntry::rows).sum();
         if in_flight > 0 {
             trace.push(format!("{in_flight} {IN_FLIGHT}"));
         }

@@ -14,6 +14,9 @@ use arrow::array::ArrayRef;
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, Weak};
 
+/// Keys as the store has them.
+type StoreKeys = BTreeSet<Box<[u8]>>;
+
 /// What a table knows of its groups in the store.
 #[derive(Debug)]
 pub(super) struct Spill {
@@ -22,9 +25,9 @@ pub(super) struct Spill {
     /// Groups that are in the store and not in memory.
     absent: usize,
     /// Keys (as the store has them) that were deleted in memory and may still be in the store.
-    deleted: BTreeSet<Box<[u8]>>,
+    deleted: StoreKeys,
     /// The last barrier's rows, and the keys that are deleted with them.
-    flush: Option<(Arc<Flush>, Arc<BTreeSet<Box<[u8]>>>)>,
+    flush: Option<(Arc<Flush>, Arc<StoreKeys>)>,
     /// Where the look for cold groups goes on.
     hand: (usize, u32),
     /// Groups whose side columns may have changed in size.
@@ -33,6 +36,7 @@ pub(super) struct Spill {
 
 /// What is known of the groups of one key group in the store.
 #[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "four facts that hold or not, each by itself")]
 pub(super) struct Spilled {
     /// Some group changed since the last barrier.
     dirty: bool,
@@ -108,7 +112,7 @@ impl Spill {
 
     /// True if the store has, or will have, no row under this key although it may hold one now.
     fn is_deleted(&self, key: &[u8]) -> bool {
-        let by_flush = |(flush, deleted): &(Arc<Flush>, Arc<BTreeSet<Box<[u8]>>>)| deleted.contains(key) && !flush.is_done();
+        let by_flush = |(flush, deleted): &(Arc<Flush>, Arc<StoreKeys>)| deleted.contains(key) && !flush.is_done();
         self.deleted.contains(key) || self.flush.as_ref().is_some_and(by_flush)
     }
 }
@@ -350,7 +354,7 @@ fn write_changes(
     state: &str,
     layout: &GroupLayout,
     mut frozen: VecDeque<(KeyGroup, Arc<Rows>)>,
-    deleted: BTreeSet<Box<[u8]>>,
+    deleted: StoreKeys,
 ) -> Result<(), StateError> {
     let rows: usize = frozen.iter().map(|(_, rows)| rows.live()).sum();
     let mut deleted = deleted.into_iter().peekable();

@@ -85,12 +85,12 @@ impl Backend {
 impl Rocks {
     fn new(settings: &RocksSettings) -> Self {
         let total = settings.memory.0 as f64;
-        let store = (total * STORE_PART).max((8 << 20) as f64);
+        let store = (total * STORE_PART).max(f64::from(8 << 20));
         let mut options = LruCacheOptions::default();
         options.set_capacity(store as usize);
         let cache = Cache::new_lru_cache_opts(&options);
         // Charged to the cache, so that both together keep to RocksDB's part.
-        let buffers = (store * settings.write_buffer_ratio).max((1 << 20) as f64) as usize;
+        let buffers = (store * settings.write_buffer_ratio).max(f64::from(1 << 20)) as usize;
         let buffers = WriteBufferManager::new_write_buffer_manager_with_cache(buffers, false, cache.clone());
         Self { settings: settings.clone(), cache, buffers, tables: Budget::new((total * TABLES_PART) as usize) }
     }

@@ -1,15 +1,16 @@
 //! The store by itself: what is written is found, and an image shows its moment.
 
-use super::{Backend, BackendSettings, Changes, Flush, RocksSettings, Store, StoreReader, Ticket};
+use super::{Backend, BackendSettings, Changes, Flush, Store, StoreReader, Ticket};
 use crate::types::{KeyGroupRange, MaxParallelism, Parallelism};
 use std::fs;
+use std::path::Path;
 use std::sync::Arc;
 use tempfile::TempDir;
 
 const STATE: &str = "groups";
 
 fn backend(directory: &TempDir, name: &str) -> Backend {
-    Backend::new(&BackendSettings::RocksDb(Box::new(RocksSettings::default())), directory.path().join(name))
+    Backend::new(&BackendSettings::RocksDb(Box::default()), directory.path().join(name))
 }
 
 /// Puts of `value` for these keys, all of key group 1.
@@ -78,7 +79,13 @@ fn an_image_has_the_rows_of_its_barrier_and_nothing_that_was_written_later() {
     let image = ticket.image().unwrap();
     let files = image.files();
     assert!(files.iter().any(|file| file.name == "CURRENT" && file.state.is_none()));
-    assert!(files.iter().filter(|file| file.name.ends_with(".sst")).all(|file| file.state.as_deref() == Some(STATE)), "{files:?}");
+    assert!(
+        files
+            .iter()
+            .filter(|file| Path::new(&file.name).extension().is_some_and(|extension| extension == "sst"))
+            .all(|file| file.state.as_deref() == Some(STATE)),
+        "{files:?}"
+    );
     let reader = StoreReader::of_image(Arc::clone(&image)).unwrap();
     let rows = read(&reader);
     assert_eq!(rows.len(), 2_000);

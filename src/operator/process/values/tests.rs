@@ -109,7 +109,9 @@ fn a_hash_map_is_saved_in_the_order_of_its_keys() {
 
 fn batch_of<T: Serialize + DeserializeOwned>(schema: &Schema, rows: &[T]) -> Batch {
     let (mut builder, mut map) = (RowBuilder::new(schema), ColumnMap::default());
-    rows.iter().for_each(|row| write_row(row, &mut builder, &mut map).unwrap());
+    for row in rows {
+        write_row(row, &mut builder, &mut map).unwrap();
+    }
     Batch::append(builder.finish().unwrap())
 }
 

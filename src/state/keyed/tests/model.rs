@@ -134,8 +134,11 @@ fn entry_name(entry: u8) -> Datum {
     Datum::from(format!("e{entry}"))
 }
 
+/// Values, sums and lists by key, map entries by key and map key.
+type Contents = (BTreeMap<i64, i64>, BTreeMap<i64, i64>, BTreeMap<i64, Vec<i64>>, BTreeMap<(i64, u8), i64>);
+
 /// All that a world holds, read key by key; timers without their keys' states.
-fn contents(world: &mut World) -> (BTreeMap<i64, i64>, BTreeMap<i64, i64>, BTreeMap<i64, Vec<i64>>, BTreeMap<(i64, u8), i64>) {
+fn contents(world: &mut World) -> Contents {
     let (mut values, mut sums, mut lists, mut maps) = Default::default();
     let mut insert = |key: i64, v: Option<i64>, s: Option<i64>, l: Vec<i64>, m: Vec<(u8, i64)>| {
         let _: &mut BTreeMap<i64, i64> = &mut values;
@@ -161,7 +164,7 @@ fn contents(world: &mut World) -> (BTreeMap<i64, i64>, BTreeMap<i64, i64>, BTree
     (values, sums, lists, maps)
 }
 
-fn expected(model: &Model) -> (BTreeMap<i64, i64>, BTreeMap<i64, i64>, BTreeMap<i64, Vec<i64>>, BTreeMap<(i64, u8), i64>) {
+fn expected(model: &Model) -> Contents {
     (
         model.values.iter().map(|(k, v)| (*k, v.0)).collect(),
         model.sums.iter().map(|(k, v)| (*k, v.0)).collect(),
@@ -185,6 +188,7 @@ fn all_timers(world: &mut World) -> std::collections::BTreeSet<(i64, i64)> {
     all
 }
 
+#[expect(clippy::too_many_lines, reason = "one arm a step")]
 fn apply(step: &Step, world: &mut World, model: &mut Model) {
     let now = world.now;
     let stamp = world.ttl.map_or(i64::MAX, |ttl| now + ttl.ttl.as_millis() as i64);
