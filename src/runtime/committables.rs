@@ -25,9 +25,11 @@ pub(crate) fn pack(uncommitted: &[(CheckpointId, RecordBatch)]) -> Result<Option
     }
 }
 
-/// The committables of each checkpoint, oldest first. Errors if the rows are not of the form that [`pack`] gives.
+/// The committables of each checkpoint, oldest first, one entry a checkpoint: a sink may commit a checkpoint once and take everything
+/// that comes under its number later for a repetition. Rows are read in batches, so those of one checkpoint may come in several.
+/// Errors if the rows are not of the form that [`pack`] gives.
 pub(crate) fn unpack(packed: &[RecordBatch]) -> Result<Vec<(CheckpointId, RecordBatch)>, ArrowError> {
-    let mut all = Vec::new();
+    let mut all: Vec<(CheckpointId, RecordBatch)> = Vec::new();
     for rows in packed {
         let (Some(ids), true) = (rows.columns().first(), rows.schema().fields().first().is_some_and(|f| f.name() == COLUMN)) else {
             return Err(ArrowError::SchemaError(format!("committables without {COLUMN}")));
@@ -43,7 +45,11 @@ pub(crate) fn unpack(packed: &[RecordBatch]) -> Result<Vec<(CheckpointId, Record
         }
     }
     all.sort_by_key(|(id, _)| *id);
-    Ok(all)
+    let whole = |of_one: &[(CheckpointId, RecordBatch)]| {
+        let (id, first) = &of_one[0];
+        Ok((*id, concat_batches(&first.schema(), of_one.iter().map(|(_, rows)| rows))?))
+    };
+    all.chunk_by(|(a, _), (b, _)| a == b).map(whole).collect()
 }
 
 #[cfg(test)]
@@ -61,6 +67,9 @@ mod tests {
         let packed = pack(&uncommitted).unwrap().unwrap();
         assert_eq!(unpack(&[packed]).unwrap(), uncommitted);
         assert!(pack(&[]).unwrap().is_none());
+        let split = pack(&uncommitted).unwrap().unwrap();
+        let in_batches = [split.slice(0, 1), split.slice(1, 2)];
+        assert_eq!(unpack(&in_batches).unwrap(), uncommitted, "one entry a checkpoint, however its rows were read");
         assert!(unpack(&[rows(vec![1])]).is_err());
     }
 }

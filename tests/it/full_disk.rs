@@ -342,3 +342,18 @@ fn a_savepoint_into_a_full_directory_fails_alone_and_leaves_nothing() {
     ground.ok(&["run", "-q", "-s", &path, "job.toml"]);
     assert_eq!(ground.rows(), ground.undisturbed());
 }
+
+#[test]
+fn a_full_disk_under_a_table_fails_the_job_and_the_table_stays_whole() {
+    if !in_a_namespace("full_disk::a_full_disk_under_a_table_fails_the_job_and_the_table_stays_whole") {
+        return;
+    }
+    let mut ground = Ground::new(TABLE);
+    ground.out = ground.small();
+    let job = ground.started(&[NO_RESTART]);
+    ground.feed(1);
+    let err = job.ended(1);
+    assert!(err.contains("full") && err.contains("counts"), "{err}");
+    assert_eq!(ground.rows().len(), 50);
+    ground.assert_goes_on_to_the_undisturbed_output();
+}
