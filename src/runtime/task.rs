@@ -264,7 +264,8 @@ impl SourceTask {
                         return Ok(());
                     }
                 }
-                _ = ticker.tick() => self.task_tick()?,
+                // Nothing follows the end of input: receivers may be gone by then.
+                _ = ticker.tick(), if phase != Phase::Ended => self.task_tick(phase)?,
                 () = self.task.chain.processing_time(phase != Phase::Running) => self.task.chain.on_processing_time()?,
                 event = poll_fn(|cx| self.reader.poll_next(cx)), if phase == Phase::Running => {
                     let event = event.map_err(|source| TaskError::Connector { operator: self.name.clone(), source })?;
@@ -277,8 +278,10 @@ impl SourceTask {
         }
     }
 
-    fn task_tick(&mut self) -> Result<(), TaskError> {
-        if let Some(watermark) = self.watermarks.as_mut().and_then(Watermarks::due) {
+    /// Behind the barrier of a stop, event time stands still.
+    fn task_tick(&mut self, phase: Phase) -> Result<(), TaskError> {
+        let watermarks = self.watermarks.as_mut().filter(|_| phase == Phase::Running);
+        if let Some(watermark) = watermarks.and_then(Watermarks::due) {
             self.task.chain.watermark(watermark)?;
         }
         self.task.chain.on_idle()
