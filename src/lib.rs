@@ -39,7 +39,7 @@ pub mod types;
 
 use std::process::ExitCode;
 
-/// What functions in Rust are written with. A program of your own is `flink` plus your functions: [`main`](crate::main) with
+/// What functions in Rust are written with. A program of your own is `flink` plus your functions: [`main`] with
 /// [`functions::Functions`].
 pub mod functions {
     pub use crate::operator::process::{
