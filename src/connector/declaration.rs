@@ -1,6 +1,6 @@
 //! What a `[sources.*]` or `[sinks.*]` table declares, once its columns and options have been read.
 
-use crate::types::{Options, Schema};
+use crate::types::{Column, Options, Schema};
 use std::path::PathBuf;
 
 /// What becomes of records that cannot be read (`bad-records`).
@@ -15,6 +15,15 @@ pub enum BadRecordPolicy {
     DeadLetter,
 }
 
+/// A column of what a connector knows of a row beside its bytes: `x STRING METADATA FROM 'file.path'`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MetadataColumn {
+    /// The connector's name for it.
+    pub key: &'static str,
+    /// The column as the table declares it.
+    pub column: Column,
+}
+
 /// A source table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SourceDeclaration {
@@ -22,9 +31,12 @@ pub struct SourceDeclaration {
     pub name: String,
     /// `connector`
     pub connector: String,
-    /// All physical columns of `schema`, in order (computed columns are not among them).
+    /// All physical columns of `schema`, in order (computed and metadata columns are not among them).
     pub schema: Schema,
-    /// The positions in `schema` of the columns that the job uses, ascending: these are read, in this order.
+    /// The metadata columns, each with a key of [`super::source_metadata`].
+    pub metadata: Vec<MetadataColumn>,
+    /// The positions of the columns that the job uses, ascending, among those of `schema` followed by `metadata`: these are read,
+    /// in this order. At least one of them is a column of `schema`.
     pub projection: Vec<usize>,
     /// Positions of the primary key in `schema`; empty without one.
     pub primary_key: Vec<usize>,
@@ -34,6 +46,13 @@ pub struct SourceDeclaration {
     pub bad_records: BadRecordPolicy,
     /// The directory of the job.toml, absolute: relative paths start there.
     pub directory: PathBuf,
+}
+
+impl SourceDeclaration {
+    /// All columns that the connector can read: those of `schema`, then `metadata`.
+    pub fn columns(&self) -> Schema {
+        Schema::new(self.schema.columns.iter().chain(self.metadata.iter().map(|metadata| &metadata.column)).cloned().collect())
+    }
 }
 
 /// A sink table.

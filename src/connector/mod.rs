@@ -14,9 +14,9 @@ mod sinks;
 mod sources;
 mod stdin;
 
-pub use declaration::{BadRecordPolicy, SinkDeclaration, SourceDeclaration};
+pub use declaration::{BadRecordPolicy, MetadataColumn, SinkDeclaration, SourceDeclaration};
 pub use sinks::{SINK_CONNECTORS, build_sink, sink_options};
-pub use sources::{SOURCE_CONNECTORS, build_source, source_options};
+pub use sources::{SOURCE_CONNECTORS, build_source, source_metadata, source_options};
 
 use crate::error::RetryHint;
 use crate::format::FormatError;

@@ -2,7 +2,7 @@
 
 use super::{Source, SourceDeclaration, datagen, filesystem, stdin};
 use crate::format::NAMES as FORMATS;
-use crate::types::{OptionError, OptionKind, OptionSpec};
+use crate::types::{OptionError, OptionKind, OptionSpec, TypeKind};
 use std::sync::Arc;
 
 /// The names that a source's `connector` takes.
@@ -25,6 +25,14 @@ pub fn source_options(connector: &str) -> Option<&'static [OptionSpec]> {
         "datagen" => Some(datagen::OPTIONS),
         "stdin" => Some(stdin::OPTIONS),
         _ => None,
+    }
+}
+
+/// What source connector `connector` knows of a row beside its bytes: key and type.
+pub fn source_metadata(connector: &str) -> &'static [(&'static str, TypeKind)] {
+    match connector {
+        "filesystem" => filesystem::source::METADATA,
+        _ => &[],
     }
 }
 
@@ -60,6 +68,7 @@ mod tests {
             name: "bids".to_owned(),
             connector: connector.to_owned(),
             schema: Schema::new(vec![column("auction", "BIGINT"), column("unused", "INT"), column("channel", "STRING")]),
+            metadata: Vec::new(),
             projection: vec![0, 2],
             primary_key: Vec::new(),
             options: options.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),

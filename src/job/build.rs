@@ -73,7 +73,8 @@ fn used_columns(source: &SourceTable<'_>, plan: &Plan<'_>, live: &BTreeSet<Strin
         used.insert(rowtime);
     }
     if used.is_empty() {
-        let physical = |at: &usize| matches!(source.origins[*at], ColumnOrigin::Physical(_));
+        let declared = source.declaration.schema.columns.len();
+        let physical = |at: &usize| matches!(source.origins[*at], ColumnOrigin::Read(position) if position < declared);
         let cheap = |at: &usize| source.table.schema.columns[*at].data_type.to_arrow().is_primitive();
         used.extend((0..all).filter(physical).find(cheap).or_else(|| (0..all).find(physical)));
     }
@@ -279,14 +280,14 @@ fn pruned_source(table: &SourceTable<'_>, used: &BTreeSet<usize>) -> Result<(Arc
     let mut read = BTreeSet::new();
     for at in used {
         match &table.origins[*at] {
-            ColumnOrigin::Physical(position) => {
+            ColumnOrigin::Read(position) => {
                 read.insert(*position);
             }
             ColumnOrigin::Computed(_, columns) => read.extend(columns),
         }
     }
-    if read.is_empty() {
-        // Only columns that read nothing, `PROCTIME()`: one column is read for the number of rows.
+    if read.range(..table.declaration.schema.columns.len()).next().is_none() {
+        // Only metadata, and columns that read nothing, `PROCTIME()`: one column is read for the number of rows.
         read.insert(0);
     }
     let projection: Vec<usize> = read.iter().copied().collect();
@@ -310,12 +311,16 @@ fn with_computed(
     projection: &[usize],
     schema: &Schema,
 ) -> Result<Arc<dyn Source>, Problem> {
-    if used.iter().all(|at| matches!(table.origins[*at], ColumnOrigin::Physical(_))) {
+    let origin = |at: &usize| match table.origins[*at] {
+        ColumnOrigin::Read(position) => Some(position),
+        ColumnOrigin::Computed(..) => None,
+    };
+    if used.iter().map(origin).eq(projection.iter().map(|at| Some(*at))) {
         return Ok(source);
     }
-    let read = table.declaration.schema.project(projection);
+    let read = table.declaration.columns().project(projection);
     let columns = used.iter().map(|at| match &table.origins[*at] {
-        ColumnOrigin::Physical(position) => Ok(OutputColumn::Read(projection.binary_search(position).unwrap_or_default())),
+        ColumnOrigin::Read(position) => Ok(OutputColumn::Read(projection.binary_search(position).unwrap_or_default())),
         ColumnOrigin::Computed(expression, _) => compile(table, expression, &read).map(OutputColumn::Computed),
     });
     let columns = columns.collect::<Result<Vec<_>, Problem>>()?;

@@ -45,6 +45,8 @@ pub enum ColumnKind {
     Physical(LogicalType),
     /// `x AS <expression>`: the bytes of the expression.
     Computed(Range<usize>),
+    /// `x <type> METADATA [FROM '<key>'] [VIRTUAL]`: what the connector knows of a row beside its bytes.
+    Metadata(LogicalType, String),
 }
 
 /// `WATERMARK FOR <column> AS <expression>`
@@ -249,7 +251,7 @@ impl<'a> Parser<'a> {
 
     fn column(&mut self) -> Option<()> {
         let (name, range) = self.name("a column, PRIMARY KEY or WATERMARK FOR")?;
-        let kind = if self.eat_word("AS") {
+        let mut kind = if self.eat_word("AS") {
             ColumnKind::Computed(self.expression("the column's expression")?)
         } else {
             ColumnKind::Physical(self.data_type(&name)?)
@@ -267,7 +269,7 @@ impl<'a> Parser<'a> {
                 };
                 self.at += end;
             } else if self.eat_word("METADATA") {
-                self.metadata(&name, &range);
+                kind = self.metadata(&name, &range, kind)?;
             } else {
                 break;
             }
@@ -276,18 +278,27 @@ impl<'a> Parser<'a> {
         Some(())
     }
 
-    /// No connector of this version has metadata columns.
-    fn metadata(&mut self, name: &str, range: &Range<usize>) {
+    /// What stands behind METADATA. Without FROM the key is the column's name.
+    fn metadata(&mut self, name: &str, range: &Range<usize>, kind: ColumnKind) -> Option<ColumnKind> {
         let mut key = name.to_owned();
         if self.eat_word("FROM") {
             self.skip_space();
-            if let Some(end) = self.rest().starts_with('\'').then(|| quoted_end(self.rest(), '\'')).flatten() {
-                self.rest()[1..end - 1].clone_into(&mut key);
-                self.at += end;
-            }
+            let Some(end) = self.rest().starts_with('\'').then(|| quoted_end(self.rest(), '\'')).flatten() else {
+                let range = self.next_token();
+                self.error(range, "expected the key of the metadata in quotes behind FROM");
+                return None;
+            };
+            key = self.rest()[1..end - 1].replace("''", "'");
+            self.at += end;
         }
         self.eat_word("VIRTUAL");
-        self.error(range.clone(), format!("metadata \"{key}\": no connector of this version has metadata columns"));
+        match kind {
+            ColumnKind::Physical(data_type) => Some(ColumnKind::Metadata(data_type, key)),
+            ColumnKind::Computed(_) | ColumnKind::Metadata(..) => {
+                self.error(range.clone(), format!("column {name}: METADATA stands behind the type of a column, once"));
+                None
+            }
+        }
     }
 
     fn data_type(&mut self, column: &str) -> Option<LogicalType> {
@@ -430,6 +441,7 @@ impl<'a> Parser<'a> {
             match &mut self.columns[position].kind {
                 ColumnKind::Physical(data_type) => data_type.nullable = false,
                 ColumnKind::Computed(_) => self.error(range, format!("primary key: \"{name}\" is a computed column")),
+                ColumnKind::Metadata(..) => self.error(range, format!("primary key: \"{name}\" is a metadata column")),
             }
             positions.push(position);
         }
@@ -443,7 +455,7 @@ impl<'a> Parser<'a> {
         }
         let ((name, range), expression) = watermarks.into_iter().next()?;
         let column = self.find(&name, &range, "watermark")?;
-        if let ColumnKind::Physical(data_type) = &self.columns[column].kind
+        if let ColumnKind::Physical(data_type) | ColumnKind::Metadata(data_type, _) = &self.columns[column].kind
             && !is_rowtime(&data_type.kind)
         {
             let message = format!("watermark: column \"{name}\" is {data_type}, expected TIMESTAMP(p) or TIMESTAMP_LTZ(p) with p ≤ 3");
@@ -499,6 +511,7 @@ mod tests {
             quantity INT NULL,
             ts TIMESTAMP(3), /* and, another */
             proc AS PROCTIME(),
+            `file.size` BIGINT METADATA, name STRING NOT NULL METADATA FROM 'it''s' VIRTUAL,
             WATERMARK FOR ts AS ts - INTERVAL '4, 5' SECOND";
         let (table, errors) = parse_columns(text);
         assert_eq!(errors, []);
@@ -508,6 +521,7 @@ mod tests {
             .map(|column| match &column.kind {
                 ColumnKind::Physical(data_type) => format!("{} {data_type}", column.name),
                 ColumnKind::Computed(range) => format!("{} := {}", column.name, &text[range.clone()]),
+                ColumnKind::Metadata(data_type, key) => format!("{} {data_type} <- {key}", column.name),
             })
             .collect();
         let expected = [
@@ -518,6 +532,8 @@ mod tests {
             "quantity INT",
             "ts TIMESTAMP(3)",
             "proc := PROCTIME()",
+            "file.size BIGINT <- file.size",
+            "name STRING NOT NULL <- it's",
         ];
         assert_eq!(shown, expected);
         assert_eq!(table.primary_key, [0]);
@@ -571,7 +587,9 @@ mod tests {
                 "ts TIMESTAMP(6), WATERMARK FOR ts AS ts",
                 "ts: watermark: column \"ts\" is TIMESTAMP(6), expected TIMESTAMP(p) or TIMESTAMP_LTZ(p) with p ≤ 3",
             ),
-            ("a BIGINT METADATA FROM 'offset' VIRTUAL", "a: metadata \"offset\": no connector of this version has metadata columns"),
+            ("a BIGINT METADATA FROM offset", "offset: expected the key of the metadata in quotes behind FROM"),
+            ("a INT METADATA METADATA", "a: column a: METADATA stands behind the type of a column, once"),
+            ("a BIGINT METADATA, PRIMARY KEY (a) NOT ENFORCED", "a: primary key: \"a\" is a metadata column"),
             ("a INT COMMENT b", "b: expected a text in quotes behind COMMENT"),
             ("a AS b)", "): \")\" closes nothing"),
             ("`a INT", "`a INT: a ` is not closed"),

@@ -328,9 +328,14 @@ impl SinkPlanner<'_> {
             None => (table.schema.clone(), table.unique_key.clone().unwrap_or_default()),
             Some((text, definition)) => {
                 let definition = definition?;
+                if let Some(column) = definition.columns.iter().find(|column| matches!(column.kind, ColumnKind::Metadata(..))) {
+                    let message = format!("column {}: a sink has no metadata columns", column.name);
+                    problems.push(Problem::at(&text.place_of(column.range.clone()), message));
+                    return None;
+                }
                 let physical = definition.columns.iter().filter_map(|column| match &column.kind {
                     ColumnKind::Physical(data_type) => Some(Column { name: column.name.clone(), data_type: data_type.clone() }),
-                    ColumnKind::Computed(_) => None,
+                    ColumnKind::Computed(_) | ColumnKind::Metadata(..) => None,
                 });
                 let schema = Schema::new(physical.collect());
                 let places = definition.columns.iter().filter(|column| matches!(column.kind, ColumnKind::Physical(_)));

@@ -4,7 +4,7 @@ use super::ddl::{ColumnKind, TableDefinition, is_rowtime, parse_columns};
 use super::problem::{Place, Problem};
 use super::spec::{Entry, TableSpec};
 use super::text::Text;
-use crate::connector::{self, BadRecordPolicy, Source, SourceDeclaration};
+use crate::connector::{self, BadRecordPolicy, MetadataColumn, Source, SourceDeclaration};
 use crate::format;
 use crate::sql::{self, SqlError, TableDeclaration};
 use crate::types::{Column, LogicalType, OptionError, OptionSpec, Options, Schema};
@@ -35,9 +35,9 @@ pub(crate) struct SourceTable<'a> {
 /// Where a column of a source table comes from.
 #[derive(Debug, Clone)]
 pub(crate) enum ColumnOrigin {
-    /// The physical column at this position.
-    Physical(usize),
-    /// This expression over the physical columns, and those that it reads.
+    /// The connector's column at this position: a physical one, or behind these a metadata column.
+    Read(usize),
+    /// This expression over the connector's columns, and those that it reads.
     Computed(String, BTreeSet<usize>),
 }
 
@@ -146,7 +146,9 @@ impl<'a> SourceTable<'a> {
         let definition = schema_text.and_then(|text| read_columns(text, problems));
         let (bad_records, dead_letter) = bad_records(spec, problems);
         let (definition, text) = definition.zip(schema_text)?;
-        let columns = resolve_columns(&definition, text, problems)?;
+        let connector_name = connector.as_ref().map_or("", |(name, _)| name);
+        let metadata = metadata_columns(&definition, text, connector_name, problems);
+        let columns = resolve_columns(&definition, text, metadata, problems)?;
         if problems[before..].iter().any(|problem| problem.severity == super::problem::Severity::Error) {
             return None;
         }
@@ -154,9 +156,10 @@ impl<'a> SourceTable<'a> {
         let declaration = SourceDeclaration {
             name: spec.name.clone(),
             connector,
-            projection: (0..columns.physical.columns.len()).collect(),
+            projection: (0..columns.physical.columns.len() + columns.metadata.len()).collect(),
             primary_key: columns.physical_key,
             schema: columns.physical,
+            metadata: columns.metadata,
             options,
             bad_records,
             directory: directory.to_owned(),
@@ -239,30 +242,65 @@ fn whole_text(text: &Text) -> Place {
 struct Columns {
     all: Schema,
     physical: Schema,
+    metadata: Vec<MetadataColumn>,
     origins: Vec<ColumnOrigin>,
     /// Positions of the primary key among the physical columns.
     physical_key: Vec<usize>,
     watermark: Option<(String, BTreeSet<usize>)>,
 }
 
+/// The metadata columns of a list, in its order; what the connector does not know is a problem.
+fn metadata_columns(definition: &TableDefinition, text: &Text, connector: &str, problems: &mut Vec<Problem>) -> Vec<MetadataColumn> {
+    let known = connector::source_metadata(connector);
+    let mut columns = Vec::new();
+    for column in &definition.columns {
+        let ColumnKind::Metadata(data_type, key) = &column.kind else { continue };
+        let problem = |message: String| Problem::at(&text.place_of(column.range.clone()), text.mask(&message));
+        let Some((key, kind)) = known.iter().find(|(known, _)| known == key) else {
+            // What a connector has that is not known itself cannot be said.
+            if !connector.is_empty() {
+                let names: Vec<&str> = known.iter().map(|(name, _)| *name).collect();
+                let help = if names.is_empty() { "no metadata columns".to_owned() } else { names.join(", ") };
+                let problem = problem(format!("column {}: there is no metadata \"{key}\"", column.name));
+                problems.push(problem.help(format!("{connector} has {help}")));
+            }
+            continue;
+        };
+        if data_type.kind != *kind {
+            let message = format!("column {}: metadata \"{key}\" is {}, not {data_type}", column.name, LogicalType::not_null(kind.clone()));
+            problems.push(problem(message).help("declare the column with that type, and CAST it in the query"));
+            continue;
+        }
+        columns.push(MetadataColumn { key, column: Column { name: column.name.clone(), data_type: data_type.clone() } });
+    }
+    columns
+}
+
 /// Finds the types of computed columns and checks the watermark; `None` if there is a problem.
-fn resolve_columns(definition: &TableDefinition, text: &Text, problems: &mut Vec<Problem>) -> Option<Columns> {
+fn resolve_columns(
+    definition: &TableDefinition,
+    text: &Text,
+    metadata: Vec<MetadataColumn>,
+    problems: &mut Vec<Problem>,
+) -> Option<Columns> {
     let physical: Vec<Column> = definition.columns.iter().filter_map(|column| physical_column(&column.name, &column.kind)).collect();
     let physical = Schema::new(physical);
+    let read = Schema::new(physical.columns.iter().chain(metadata.iter().map(|metadata| &metadata.column)).cloned().collect());
     if physical.columns.is_empty() {
-        problems.push(Problem::at(text.place(), "a source needs at least one column that is not computed"));
+        problems.push(Problem::at(text.place(), "a source needs at least one column that is neither computed nor metadata"));
         return None;
     }
     let (mut all, mut origins, mut failed) = (Vec::new(), Vec::new(), false);
     for column in &definition.columns {
         let (origin, data_type) = match &column.kind {
-            ColumnKind::Physical(data_type) => {
-                let position = physical.index_of(&column.name).unwrap_or_default();
-                (ColumnOrigin::Physical(position), data_type.clone())
+            ColumnKind::Physical(data_type) | ColumnKind::Metadata(data_type, _) => {
+                // A metadata column that is missing has been reported.
+                let position = read.index_of(&column.name)?;
+                (ColumnOrigin::Read(position), data_type.clone())
             }
             ColumnKind::Computed(range) => {
                 let expression = &text.as_str()[range.clone()];
-                match sql::analyze_expression(expression, &physical) {
+                match sql::analyze_expression(expression, &read) {
                     Ok(analyzed) => (ColumnOrigin::Computed(expression.to_owned(), analyzed.used_columns), analyzed.data_type),
                     Err(error) => {
                         problems.push(sql_problem(text, range.clone(), &error));
@@ -282,13 +320,13 @@ fn resolve_columns(definition: &TableDefinition, text: &Text, problems: &mut Vec
     let watermark = resolve_watermark(definition, text, &all, problems)?;
     let physical_of = |position: &usize| physical.index_of(&definition.columns[*position].name);
     let physical_key = definition.primary_key.iter().filter_map(physical_of).collect();
-    Some(Columns { all, physical, origins, physical_key, watermark })
+    Some(Columns { all, physical, metadata, origins, physical_key, watermark })
 }
 
 fn physical_column(name: &str, kind: &ColumnKind) -> Option<Column> {
     match kind {
         ColumnKind::Physical(data_type) => Some(Column { name: name.to_owned(), data_type: data_type.clone() }),
-        ColumnKind::Computed(_) => None,
+        ColumnKind::Computed(_) | ColumnKind::Metadata(..) => None,
     }
 }
 

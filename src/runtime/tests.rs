@@ -74,6 +74,7 @@ fn graph(interval: Option<Duration>, parallelism: usize, watched: bool) -> JobGr
         name: "words".to_owned(),
         connector: "filesystem".to_owned(),
         schema: schema(),
+        metadata: vec![],
         projection: vec![0, 1],
         primary_key: vec![],
         options: options(&read),

@@ -15,6 +15,7 @@ fn declaration(columns: &[(&str, &str)], options: &[(&str, &str)]) -> SourceDecl
         name: "rows".to_owned(),
         connector: "datagen".to_owned(),
         schema: Schema::new(columns.iter().map(column).collect()),
+        metadata: Vec::new(),
         projection: (0..columns.len()).collect(),
         primary_key: Vec::new(),
         options: options.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),

@@ -294,6 +294,7 @@ fn read_outputs(spec: &TableSpec, problems: &mut Vec<Problem>) -> Vec<OutputSpec
             match &column.kind {
                 ColumnKind::Physical(data_type) => columns.push(Column { name: column.name.clone(), data_type: data_type.clone() }),
                 ColumnKind::Computed(_) => wrong(&text.place_of(column.range.clone()), "a function emits no computed columns"),
+                ColumnKind::Metadata(..) => wrong(&text.place_of(column.range.clone()), "a function emits no metadata columns"),
             }
         }
         if let Some(watermark) = &definition.watermark {

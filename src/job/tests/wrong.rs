@@ -192,16 +192,26 @@ help: did you mean "BIGINT"?"#,
 help: write PRIMARY KEY … NOT ENFORCED, as in Flink"#,
         ),
         (
-            schema("o BIGINT METADATA FROM 'offset'"),
-            r#"error: metadata "offset": no connector of this version has metadata columns
- --> job.toml:5:11
+            schema("a INT, o BIGINT METADATA FROM 'offset'"),
+            r#"error: column o: there is no metadata "offset"
+ --> job.toml:5:18
   |
-5 | schema = "o BIGINT METADATA FROM 'offset'"
-  |           ^"#,
+5 | schema = "a INT, o BIGINT METADATA FROM 'offset'"
+  |                  ^
+help: filesystem has file.path, file.name, file.size, file.modification-time"#,
+        ),
+        (
+            schema("a INT, bytes INT METADATA FROM 'file.size'"),
+            r#"error: column bytes: metadata "file.size" is BIGINT NOT NULL, not INT
+ --> job.toml:5:18
+  |
+5 | schema = "a INT, bytes INT METADATA FROM 'file.size'"
+  |                  ^^^^^
+help: declare the column with that type, and CAST it in the query"#,
         ),
         (
             schema("p AS 1"),
-            r#"error: a source needs at least one column that is not computed
+            r#"error: a source needs at least one column that is neither computed nor metadata
  --> job.toml:5:10
   |
 5 | schema = "p AS 1"

@@ -2,6 +2,7 @@
 
 mod content;
 mod discovery;
+mod metadata;
 mod plan;
 mod queue;
 mod reader;
@@ -16,10 +17,11 @@ use crate::connector::{BadRecordPolicy, ConnectorContext, ConnectorError, Source
 use crate::format::{DecoderFactory, decoder_factory};
 use crate::metrics::OperatorMetrics;
 use crate::storage::Storage;
-use crate::types::{ChangelogMode, OptionError, OptionKind, OptionSpec, Parallelism, limits};
+use crate::types::{ChangelogMode, OptionError, OptionKind, OptionSpec, Parallelism, TypeKind, limits};
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use discovery::FilePattern;
+use metadata::{FileColumns, FileMetadata};
 use queue::{SplitQueue, Watch};
 use reader::{FileReader, FileReaderParts};
 use splits::{SavedPart, SourceFile};
@@ -54,6 +56,9 @@ pub(in crate::connector) const OPTIONS: &[OptionSpec] = &[
     },
 ];
 
+/// What the source knows of a row beside its bytes.
+pub(in crate::connector) const METADATA: &[(&str, TypeKind)] = metadata::KEYS;
+
 /// Makes the source.
 pub(in crate::connector) fn build(declaration: &SourceDeclaration) -> Result<Arc<dyn Source>, OptionError> {
     let options = &declaration.options;
@@ -66,10 +71,12 @@ pub(in crate::connector) fn build(declaration: &SourceDeclaration) -> Result<Arc
         interval => Some(interval),
     };
     let format = options.required("format")?.to_owned();
+    let (physical, metadata) = metadata::split(declaration);
     Ok(Arc::new(FileSource {
         name: declaration.name.clone(),
-        decoders: decoder_factory(&format, &declaration.schema, &declaration.projection, options)?,
-        schema: declaration.schema.project(&declaration.projection).to_arrow(),
+        decoders: decoder_factory(&format, &declaration.schema, &physical, options)?,
+        schema: declaration.columns().project(&declaration.projection).to_arrow(),
+        metadata,
         bad_records: declaration.bad_records.clone(),
         sizes: ReadSizes::default(),
         format,
@@ -87,6 +94,7 @@ struct FileSource {
     monitor: Option<Duration>,
     decoders: Arc<dyn DecoderFactory>,
     schema: SchemaRef,
+    metadata: Vec<FileMetadata>,
     bad_records: BadRecordPolicy,
     sizes: ReadSizes,
 }
@@ -184,6 +192,7 @@ impl Source for FileSource {
                 name: self.name.clone(),
                 storage: context.storage.clone(),
                 decoder: self.decoders.decoder(),
+                metadata: FileColumns::new(&self.schema, &self.metadata),
                 log,
                 metrics,
                 queue: queue.clone(),

@@ -1,6 +1,7 @@
 //! The reader of one subtask: takes splits, decodes them, and knows exactly where it stands.
 
 use super::ReadSizes;
+use super::metadata::FileColumns;
 use super::queue::{SplitQueue, Take};
 use super::split_reader::{SplitReader, hand_over_header, line_number, reading};
 use super::splits::{DonePart, DoneParts, Split, to_batch};
@@ -22,6 +23,7 @@ pub(super) struct FileReaderParts {
     pub(super) name: String,
     pub(super) storage: Arc<dyn Storage>,
     pub(super) decoder: Box<dyn Decoder>,
+    pub(super) metadata: FileColumns,
     pub(super) log: BadRecordLog,
     pub(super) metrics: OperatorMetrics,
     pub(super) queue: Arc<Mutex<SplitQueue>>,
@@ -37,6 +39,7 @@ pub(super) struct FileReader {
     name: String,
     storage: Arc<dyn Storage>,
     decoder: Box<dyn Decoder>,
+    metadata: FileColumns,
     log: BadRecordLog,
     metrics: OperatorMetrics,
     queue: Arc<Mutex<SplitQueue>>,
@@ -72,6 +75,7 @@ impl FileReader {
             name: parts.name,
             storage: parts.storage,
             decoder: parts.decoder,
+            metadata: parts.metadata,
             log: parts.log,
             metrics: parts.metrics,
             queue: parts.queue,
@@ -137,6 +141,7 @@ impl FileReader {
     fn open(&mut self, split: Split) -> Result<(), ConnectorError> {
         let reader = SplitReader::open(split, self.storage.as_ref(), self.metrics.bytes_in.clone(), &mut self.buffer)?;
         self.decoder.start_file(reader.record());
+        self.metadata.enter(&reader.split.file, self.storage.as_ref())?;
         if reader.record() > 0 {
             let file = &reader.split.file;
             hand_over_header(self.storage.as_ref(), file, self.decoder.as_mut()).map_err(|e| reading(file, e))?;
@@ -174,7 +179,11 @@ impl FileReader {
             let rows = self.decoder.rows();
             let full = rows >= self.sizes.batch_rows || consumed_bytes >= self.sizes.batch_bytes || self.log.is_full();
             if at_end || full || (consumed == 0 && rows > 0) {
-                let held = Held { rows: self.decoder.flush()?, record: reader.record(), done: at_end };
+                let held = Held {
+                    rows: self.decoder.flush()?.map(|rows| self.metadata.append(rows)).transpose()?,
+                    record: reader.record(),
+                    done: at_end,
+                };
                 let letters = self.log.take_letters()?;
                 let nothing = held.rows.is_none() && letters.is_none() && !held.done;
                 if nothing {

@@ -1,10 +1,10 @@
 //! Reading files as a job does: by several readers, with snapshots at any moment, on a decoder of one number a line.
 
 use super::*;
-use crate::connector::SourceEvent;
 use crate::connector::read::lines::{Lines, number_schema};
+use crate::connector::{MetadataColumn, SourceEvent};
 use crate::storage::LocalStorage;
-use crate::types::{Batch, SystemClock};
+use crate::types::{Batch, Column, Schema, SystemClock};
 use arrow::array::{AsArray, Int64Array};
 use arrow::datatypes::Int64Type;
 use proptest::prelude::*;
@@ -20,6 +20,7 @@ fn source(dir: &Path, path: &str, sizes: ReadSizes) -> FileSource {
         monitor: None,
         decoders: Arc::new(Lines { splittable: true }),
         schema: number_schema(),
+        metadata: Vec::new(),
         bad_records: BadRecordPolicy::DeadLetter,
         sizes,
     }
@@ -390,4 +391,56 @@ fn a_record_longer_than_the_buffer_and_the_split_is_read_whole() {
         let source = source(dir.path(), "f", tiny(split, 16, 10));
         assert_eq!(read_all(readers(&source, 1, &[]).unwrap()).numbers, [1, 7, 2, 7], "split {split}");
     }
+}
+
+#[test]
+fn metadata_columns_stand_behind_those_of_the_format_and_follow_the_file() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("a"), "1;7\n2;8\n3;9\n").unwrap();
+    std::fs::write(dir.path().join("b"), "40;6\n").unwrap();
+    let column = |name: &str, data_type: &str| Column { name: name.to_owned(), data_type: data_type.parse().unwrap() };
+    let metadata = |key, data_type: &str| MetadataColumn { key, column: column(key, data_type) };
+    let declaration = SourceDeclaration {
+        name: "numbers".to_owned(),
+        connector: "filesystem".to_owned(),
+        schema: Schema::new(vec![column("unused", "STRING"), column("n", "BIGINT")]),
+        metadata: vec![
+            metadata("file.path", "STRING"),
+            metadata("file.name", "STRING NOT NULL"),
+            metadata("file.modification-time", "TIMESTAMP_LTZ(3)"),
+            metadata("file.size", "BIGINT"),
+        ],
+        projection: vec![0, 3, 4, 5],
+        primary_key: Vec::new(),
+        options: [("path", "."), ("format", "csv"), ("csv.field-delimiter", ";")]
+            .map(|(k, v)| (k.to_owned(), v.to_owned()))
+            .into_iter()
+            .collect(),
+        bad_records: BadRecordPolicy::Fail,
+        directory: dir.path().to_owned(),
+    };
+    let source = build(&declaration).unwrap();
+    let modified = context(1).storage.entry(&dir.path().join("a")).unwrap().unwrap().modified.0;
+    let mut seen = Vec::new();
+    for mut reader in source.readers(&context(2), &[], &vec![OperatorMetrics::default(); 2]).unwrap() {
+        while let Poll::Ready(event) = poll(&mut reader) {
+            match event.unwrap() {
+                SourceEvent::Batch(batch) => {
+                    assert_eq!(batch.schema(), source.schema());
+                    let times = batch.column(2).as_primitive::<arrow::datatypes::TimestampMillisecondType>();
+                    let sizes = batch.column(3).as_primitive::<Int64Type>();
+                    for row in 0..batch.num_rows() {
+                        let text = |at: usize| batch.column(at).as_string::<i32>().value(row).to_owned();
+                        assert!((modified - times.value(row)).abs() < 60_000, "{} is not about {modified}", times.value(row));
+                        seen.push((text(0), text(1), sizes.value(row)));
+                    }
+                }
+                SourceEvent::End => break,
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+    seen.sort();
+    let row = |n: &str, file: &str, size| (n.to_owned(), file.to_owned(), size);
+    assert_eq!(seen, [row("1", "a", 12), row("2", "a", 12), row("3", "a", 12), row("40", "b", 5)]);
 }
