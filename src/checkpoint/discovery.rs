@@ -1,7 +1,7 @@
 //! Finding complete checkpoints and savepoints: for `-s latest`, and for what a dead job left.
 
 use super::error::RestoreError;
-use super::layout::{METADATA, job_directory, noted_stops};
+use super::layout::{METADATA, noted_stops};
 use super::manifest::SnapshotKind;
 use super::open::read_manifest;
 use crate::storage::Storage;
@@ -54,12 +54,12 @@ pub fn latest(storage: &dyn Storage, directories: &[PathBuf], job_name: &str) ->
     Ok(latest)
 }
 
-/// The complete checkpoints of one job below the checkpoint directory `base`, and the savepoints that it was stopped with, oldest first. Unreadable ones are left out.
-pub fn checkpoints_of(storage: &dyn Storage, base: &Path, job: JobId) -> io::Result<Vec<FoundCheckpoint>> {
+/// The complete checkpoints of one job, which lie in `parent`, and the savepoints that it was stopped with, oldest first. Those of other
+/// jobs and unreadable ones are left out.
+pub fn checkpoints_of(storage: &dyn Storage, parent: &Path, job: JobId) -> io::Result<Vec<FoundCheckpoint>> {
     let mut found = Vec::new();
-    let directory = job_directory(base, job);
-    for directory in complete_in(storage, &directory, "chk-")?.into_iter().chain(stops_in(storage, &directory)?) {
-        found.extend(read(storage, directory));
+    for directory in complete_in(storage, parent, "chk-")?.into_iter().chain(stops_in(storage, parent)?) {
+        found.extend(read(storage, directory).ok().filter(|found| found.job == job));
     }
     found.sort_by_key(|f| f.id);
     Ok(found)
@@ -71,12 +71,18 @@ pub(super) fn read(storage: &dyn Storage, path: PathBuf) -> Result<FoundCheckpoi
     Ok(FoundCheckpoint { path, id, kind, time, job_name: manifest.job.name, job: manifest.job.id })
 }
 
+/// The complete checkpoints in `parent`, whosever they are.
+pub(super) fn checkpoints_in(storage: &dyn Storage, parent: &Path) -> io::Result<Vec<PathBuf>> {
+    complete_in(storage, parent, "chk-")
+}
+
 /// `savepoint-*`, `chk-*` and `<job id>/chk-*` with a `_metadata`, and what jobs were stopped with, each once.
 pub(super) fn candidates(storage: &dyn Storage, directories: &[PathBuf]) -> io::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for directory in directories {
         found.extend(complete_in(storage, directory, "savepoint-")?);
         found.extend(complete_in(storage, directory, "chk-")?);
+        found.extend(stops_in(storage, directory)?);
         for job in directories_in(storage, directory)? {
             if name_of(&job).parse::<JobId>().is_ok() {
                 found.extend(complete_in(storage, &job, "chk-")?);

@@ -1,8 +1,8 @@
 //! Deleting checkpoints and savepoints. `_metadata` goes first: what is left after a crash in between is no checkpoint.
 
 use super::error::RestoreError;
+use super::exclusive::shared_names_in;
 use super::layout::{METADATA, located};
-use super::native::shared_names;
 use super::open::{find_directory, read_manifest};
 use crate::storage::Storage;
 use std::collections::BTreeSet;
@@ -60,14 +60,8 @@ pub fn dispose_savepoint(storage: &dyn Storage, text: &str) -> Result<(), Restor
 /// Removes those of the shared files that no other checkpoint beside `directory` names. If one of them cannot be read they all stay.
 fn remove_shared(storage: &dyn Storage, directory: &Path, shared: BTreeSet<PathBuf>) -> io::Result<()> {
     let Some(job) = directory.parent().filter(|_| !shared.is_empty()) else { return Ok(()) };
-    let mut others = Vec::new();
-    for entry in storage.list(job)?.into_iter().filter(|e| e.is_dir && e.path != directory) {
-        if storage.entry(&entry.path.join(METADATA))?.is_some() {
-            let Ok(manifest) = read_manifest(storage, &entry.path) else { return Ok(()) };
-            others.push(manifest);
-        }
-    }
-    let needed = shared_names(&others);
+    // Its own `_metadata` is gone already.
+    let Some(needed) = shared_names_in(storage, job)? else { return Ok(()) };
     let is_needed = |path: &PathBuf| path.file_name().is_some_and(|name| needed.contains(&*name.to_string_lossy()));
     shared.iter().filter(|path| !is_needed(path)).try_for_each(|path| storage.remove(path))
 }

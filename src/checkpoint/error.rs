@@ -25,6 +25,17 @@ pub enum CheckpointError {
         /// Why it failed.
         source: io::Error,
     },
+    /// Checkpoints cannot go directly into a directory, because it is not the job's alone.
+    #[error(
+        "{}: {message}. With execution.checkpointing.create-subdir = false the directory must be this job's alone: give it another \
+         execution.checkpointing.dir, restore from what lies there, or leave create-subdir out", directory.display()
+    )]
+    Occupied {
+        /// `execution.checkpointing.dir`
+        directory: PathBuf,
+        /// Who has it.
+        message: String,
+    },
     /// The backend could not hand over its rows.
     #[error("{0}")]
     State(#[from] StateError),
@@ -76,7 +87,9 @@ impl CheckpointError {
         match self {
             Self::Io { .. } | Self::SavepointDirectory { .. } => RetryHint::Backoff,
             Self::State(e) => e.retry_hint(),
-            Self::TooLargeForMemory { .. } | Self::TooManyRows { .. } | Self::Rows { .. } | Self::Invariant(_) => RetryHint::Never,
+            Self::Occupied { .. } | Self::TooLargeForMemory { .. } | Self::TooManyRows { .. } | Self::Rows { .. } | Self::Invariant(_) => {
+                RetryHint::Never
+            }
         }
     }
 }

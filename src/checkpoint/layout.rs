@@ -22,9 +22,9 @@ pub fn job_directory(base: &Path, job: JobId) -> PathBuf {
     base.join(job.to_string())
 }
 
-/// `<base>/<job id>/chk-<n>`
-pub fn checkpoint_directory(base: &Path, job: JobId, checkpoint: CheckpointId) -> PathBuf {
-    job_directory(base, job).join(format!("chk-{checkpoint}"))
+/// `<parent>/chk-<n>`
+pub fn checkpoint_directory(parent: &Path, checkpoint: CheckpointId) -> PathBuf {
+    parent.join(format!("chk-{checkpoint}"))
 }
 
 /// `<target>/savepoint-<first 6 of the job id>-<12 hex>`; `random` gives the 12 digits.
@@ -33,16 +33,10 @@ pub fn savepoint_directory(target: &Path, job: JobId, random: u64) -> PathBuf {
     target.join(format!("savepoint-{}-{:012x}", &job[..6], random & 0xFFFF_FFFF_FFFF))
 }
 
-/// Makes `<base>/<job id>/{shared,taskowned,chk-<n>}` and returns the last. What an aborted attempt of the same number left there is
-/// removed.
-pub fn create_checkpoint_directory(
-    storage: &dyn Storage,
-    base: &Path,
-    job: JobId,
-    checkpoint: CheckpointId,
-) -> Result<PathBuf, CheckpointError> {
-    let parent = job_directory(base, job);
-    let directory = checkpoint_directory(base, job, checkpoint);
+/// Makes `<parent>/{shared,taskowned,chk-<n>}`, where `parent` holds the checkpoints of one job, and returns the last. What an aborted
+/// attempt of the same number left there is removed.
+pub fn create_checkpoint_directory(storage: &dyn Storage, parent: &Path, checkpoint: CheckpointId) -> Result<PathBuf, CheckpointError> {
+    let directory = checkpoint_directory(parent, checkpoint);
     let make = || {
         for name in ["shared", "taskowned"] {
             storage.create_dir_all(&parent.join(name))?;
@@ -70,19 +64,18 @@ pub fn create_savepoint_directory(storage: &dyn Storage, target: &Path, job: Job
 }
 
 /// The file in a job's checkpoint directory that names the savepoints with which it was to be stopped.
-const STOPS: &str = "stopped-with";
+pub(super) const STOPS: &str = "stopped-with";
 
 /// Bytes of that file: more is not read.
 const STOPS_BYTES: u64 = 1 << 20;
 
-/// Notes beside the checkpoints of `job` below `base` that it is to be stopped with the savepoint `directory`. Once that is complete,
-/// output is committed up to it and nothing older may be restored, even if the process dies before it can tell anybody.
-pub fn note_stop(storage: &dyn Storage, base: &Path, job: JobId, directory: &Path) -> Result<(), CheckpointError> {
-    let parent = job_directory(base, job);
-    let mut noted = noted_stops(storage, &parent);
+/// Notes in `parent`, which holds the checkpoints of one job, that it is to be stopped with the savepoint `directory`. Once that is
+/// complete, output is committed up to it and nothing older may be restored, even if the process dies before it can tell anybody.
+pub fn note_stop(storage: &dyn Storage, parent: &Path, directory: &Path) -> Result<(), CheckpointError> {
+    let mut noted = noted_stops(storage, parent);
     noted.push(directory.to_owned());
     let note = || {
-        storage.create_dir_all(&parent)?;
+        storage.create_dir_all(parent)?;
         let text: Vec<String> = noted.iter().map(|path| path.display().to_string()).collect();
         storage.write_atomic(&parent.join(STOPS), serde_json::to_string(&text)?.as_bytes())
     };

@@ -11,6 +11,7 @@ pub mod coordinator;
 mod discovery;
 mod disposal;
 mod error;
+mod exclusive;
 pub mod inspect;
 mod layout;
 mod manifest;
@@ -29,6 +30,7 @@ mod write;
 pub use discovery::{FoundCheckpoint, Latest, checkpoints_of, latest};
 pub use disposal::{delete_checkpoint, delete_claimed, dispose_savepoint};
 pub use error::{CheckpointError, RestoreError};
+pub use exclusive::{clear_beside_others, occupy, sweep_beside_others};
 pub use layout::{
     METADATA, checkpoint_directory, create_checkpoint_directory, create_savepoint_directory, job_directory, note_stop, path_of_text,
     savepoint_directory,

@@ -1,5 +1,6 @@
 //! Checkpoints in the form of the store, on a real disk: small after small changes, whole when others go, refused when damaged.
 
+use super::exclusive::{clear_beside_others, sweep_beside_others};
 use super::{
     CompletedCheckpoint, JobEntry, Manifest, ManifestHeader, OpenCheckpoint, OperatorHeader, Sharing, SnapshotKind, SnapshotTarget,
     SubtaskSnapshot, complete, create_checkpoint_directory, create_savepoint_directory, delete_checkpoint, dispose_savepoint,
@@ -86,7 +87,7 @@ impl Place {
     /// Checkpoint `id` of these subtasks; the bytes that were written for it.
     fn checkpoint(&self, id: u64, subtasks: &mut [Subtask], base: Option<&CompletedCheckpoint>) -> (CompletedCheckpoint, u64) {
         let id = CheckpointId::new(id);
-        let dir = create_checkpoint_directory(&*self.storage, &self.path("checkpoints"), job(), id).unwrap();
+        let dir = create_checkpoint_directory(&*self.storage, &self.job_directory(), id).unwrap();
         let sharing = Sharing { checkpoint: id, base: base.map(|base| Arc::clone(base.manifest())) };
         self.write((SnapshotKind::Checkpoint, id), dir, subtasks, Some(sharing))
     }
@@ -218,6 +219,27 @@ fn after_few_changes_a_checkpoint_is_small_and_outlives_the_ones_that_it_shares_
     }
     place.sweep(&[&second], 3, &[]);
     assert!(!pending.exists(), "its attempt was given up");
+}
+
+#[test]
+fn shared_files_of_checkpoints_beside_ones_own_stay_and_all_stay_while_one_of_these_cannot_be_read() {
+    let place = Place::new();
+    let mut subtasks = [place.subtask((0, 1), None)];
+    subtasks[0].add(0..KEYS, 5);
+    let (others, _) = place.checkpoint(1, &mut subtasks, None);
+    let (own, _) = place.checkpoint(2, &mut subtasks, None);
+    let sweep = || sweep_beside_others(&*place.storage, &place.job_directory(), &BTreeSet::new(), CheckpointId::new(2), &BTreeSet::new());
+    remove(&place, &own);
+    let metadata = others.directory().unwrap().join("_metadata");
+    let whole = fs::read(&metadata).unwrap();
+    fs::write(&metadata, "{").unwrap();
+    sweep().unwrap();
+    assert!(place.shared().is_superset(&shared_names([&**own.manifest()])));
+    fs::write(&metadata, whole).unwrap();
+    sweep().unwrap();
+    assert_eq!(place.shared(), shared_names([&**others.manifest()]));
+    clear_beside_others(&*place.storage, &place.job_directory(), CheckpointId::new(2)).unwrap();
+    assert_eq!(place.restored(others.directory().unwrap(), 1), all(0, 0));
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! `execution.checkpointing.*`, each with Flink's meaning and default (`docs/job-toml.md`).
 
+use super::layout::job_directory;
+use crate::types::JobId;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -48,15 +50,19 @@ impl ClaimMode {
 pub enum CheckpointStorage {
     /// `jobmanager`: in the job's own memory; lost with the process.
     JobManager,
-    /// `filesystem`: in `<dir>/<job id>/chk-<n>/`.
+    /// `filesystem`: in `<dir>/<job id>/chk-<n>/`, or `<dir>/chk-<n>/` without `create-subdir`.
     FileSystem(PathBuf),
 }
 
 /// All options of `execution.checkpointing.*`.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "options that are on or off, each by itself")]
 pub struct CheckpointSettings {
     /// `interval`; `None` switches periodic checkpoints off.
     pub interval: Option<Duration>,
+    /// `interval-during-backlog`: the interval while a source works through a backlog, `interval` if it was not set; zero: no periodic
+    /// checkpoints meanwhile.
+    pub backlog_interval: Option<Duration>,
     /// `mode`
     pub mode: CheckpointingMode,
     /// `unaligned.enabled`: what is on its way is part of a checkpoint, if alignment takes longer than this
@@ -78,8 +84,25 @@ pub struct CheckpointSettings {
     pub after_tasks_finish: bool,
     /// `storage` and `dir`
     pub storage: CheckpointStorage,
+    /// `create-subdir`: false for checkpoints directly in `dir`, which is then this job's alone.
+    pub create_subdir: bool,
+    /// `sync-phase-timeout`: a task whose part of a snapshot holds up its rows for longer fails.
+    pub sync_phase_timeout: Option<Duration>,
+    /// `pipeline.sources.pause-until-first-checkpoint`: sources read nothing before one is complete.
+    pub pause_sources: bool,
     /// `incremental`: checkpoints of a store share the files that did not change.
     pub incremental: bool,
     /// `savepoint-dir`: where a savepoint without a directory goes.
     pub savepoint_dir: Option<PathBuf>,
+}
+
+impl CheckpointSettings {
+    /// The directory that holds the `chk-<n>` of `job`; `None` if they are kept in memory.
+    pub fn job_directory(&self, job: JobId) -> Option<PathBuf> {
+        match &self.storage {
+            CheckpointStorage::JobManager => None,
+            CheckpointStorage::FileSystem(dir) if self.create_subdir => Some(job_directory(dir, job)),
+            CheckpointStorage::FileSystem(dir) => Some(dir.clone()),
+        }
+    }
 }

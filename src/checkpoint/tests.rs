@@ -1,5 +1,6 @@
 //! The files, from writing to reading: whole, torn, altered and hostile ones.
 
+use super::settings::{CheckpointSettings, CheckpointStorage, CheckpointingMode, Retention};
 use super::*;
 use crate::state::{KeyedSnapshot, StateDescriptor, StateKind, StateSnapshot, StateTtl};
 use crate::storage::{LocalStorage, Storage};
@@ -135,7 +136,8 @@ fn what_was_written_is_read_back_from_files_and_from_memory() {
     let directory = tempfile::tempdir().unwrap();
     let storage = LocalStorage::shared();
     let base = directory.path();
-    let dir = create_checkpoint_directory(&*storage, base, JobId::from_u128(42), CheckpointId::new(7)).unwrap();
+    let parent = job_directory(base, JobId::from_u128(42));
+    let dir = create_checkpoint_directory(&*storage, &parent, CheckpointId::new(7)).unwrap();
     assert!(base.join("0000000000000000000000000000002a/shared").is_dir() && dir.ends_with("chk-7"));
     let on_disk = SnapshotTarget::Directory { storage: Arc::clone(&storage), dir: dir.clone(), sharing: None };
     let completed = take(&on_disk, header("totals", 7, SnapshotKind::Checkpoint, 1_700_000_000_123)).unwrap();
@@ -531,7 +533,7 @@ fn the_newest_complete_snapshot_of_a_job_name_is_found() {
     assert_eq!(find("a").found.unwrap().path, Path::new(job).join("chk-10"), "same time: the higher number");
     assert_eq!(find("b").found.unwrap().kind, SnapshotKind::Stop);
     assert_eq!(find("c").found, None);
-    let ids: Vec<_> = checkpoints_of(&*storage, Path::new("/chk"), JobId::from_u128(42)).unwrap().iter().map(|f| f.id.number()).collect();
+    let ids: Vec<_> = checkpoints_of(&*storage, Path::new(job), JobId::from_u128(42)).unwrap().iter().map(|f| f.id.number()).collect();
     assert_eq!(ids, [2, 10], "chk-11 was never completed");
     overwrite(&*storage, &Path::new(job).join("chk-10/_metadata"), b"{");
     let search = find("a");
@@ -544,16 +546,78 @@ fn the_savepoint_of_a_stop_is_found_wherever_it_is_and_only_once_it_is_complete(
     let (base, job) = (Path::new("/checkpoints"), JobId::from_u128(42));
     take(&target(&storage, DIR), header("a", 7, SnapshotKind::Checkpoint, 10)).unwrap();
     let elsewhere = "/far/away/savepoint-000000-00000000000a";
-    note_stop(&*storage, base, job, Path::new("/far/away/savepoint-000000-000000000009")).unwrap();
-    note_stop(&*storage, base, job, Path::new(elsewhere)).unwrap();
+    note_stop(&*storage, &job_directory(base, job), Path::new("/far/away/savepoint-000000-000000000009")).unwrap();
+    note_stop(&*storage, &job_directory(base, job), Path::new(elsewhere)).unwrap();
     let newest = || latest(&*storage, &[base.to_owned()], "a").unwrap().found.unwrap().path;
     assert_eq!(newest(), Path::new(DIR));
     take(&target(&storage, elsewhere), header("a", 8, SnapshotKind::Stop, 20)).unwrap();
     assert_eq!(newest(), Path::new(elsewhere));
-    let of_job: Vec<PathBuf> = checkpoints_of(&*storage, base, job).unwrap().into_iter().map(|c| c.path).collect();
+    let of_job: Vec<PathBuf> = checkpoints_of(&*storage, &job_directory(base, job), job).unwrap().into_iter().map(|c| c.path).collect();
     assert_eq!(of_job, [PathBuf::from(DIR), PathBuf::from(elsewhere)]);
     overwrite(&*storage, &base.join(job.to_string()).join("stopped-with"), b"[3");
     assert_eq!(newest(), Path::new(DIR), "a note that cannot be read names nothing");
+}
+
+fn directly(dir: &str) -> CheckpointSettings {
+    CheckpointSettings {
+        interval: None,
+        backlog_interval: None,
+        mode: CheckpointingMode::ExactlyOnce,
+        unaligned: None,
+        timeout: Duration::from_mins(10),
+        min_pause: Duration::ZERO,
+        max_concurrent: 1,
+        tolerable_failed: 0,
+        num_retained: 1,
+        retention: Retention::NoExternalized,
+        after_tasks_finish: true,
+        incremental: false,
+        storage: CheckpointStorage::FileSystem(dir.into()),
+        create_subdir: false,
+        sync_phase_timeout: None,
+        pause_sources: false,
+        savepoint_dir: None,
+    }
+}
+
+#[test]
+fn a_directory_that_checkpoints_go_directly_into_is_one_jobs_alone_and_no_checkpoint_of_another_job_is_replaced() {
+    let storage: Arc<dyn Storage> = MemoryStorage::new();
+    let (settings, job) = (directly("/chk"), JobId::from_u128(7));
+    let occupied = |first| occupy(&*storage, &settings, job, CheckpointId::new(first));
+    let held = occupied(1).unwrap();
+    assert!(held.is_some());
+    let error = occupied(1).unwrap_err().to_string();
+    assert!(error.starts_with("/chk: another job that runs keeps its checkpoints directly in it. With"), "{error}");
+    drop(held);
+    take(&target(&storage, "/chk/chk-5"), header("a", 5, SnapshotKind::Checkpoint, 10)).unwrap();
+    storage.create_dir_all(Path::new("/chk/chk-9/never-completed")).unwrap();
+    let error = occupied(1).unwrap_err().to_string();
+    assert!(error.contains("/chk/chk-5 is a checkpoint of job 0000000000000000000000000000002a, and job"), "{error}");
+    assert!(occupied(6).unwrap().is_some(), "whoever goes on from it writes behind it");
+    overwrite(&*storage, Path::new("/chk/chk-5/_metadata"), b"{");
+    assert!(occupied(5).unwrap_err().to_string().contains("a checkpoint of somebody else"));
+    let with_subdir = CheckpointSettings { create_subdir: true, ..directly("/chk") };
+    assert!(occupy(&*storage, &with_subdir, job, CheckpointId::new(1)).unwrap().is_none());
+    assert_eq!(with_subdir.job_directory(job), Some(job_directory(Path::new("/chk"), job)));
+    assert_eq!(settings.job_directory(job), Some("/chk".into()));
+}
+
+#[test]
+fn checkpoints_directly_in_a_directory_are_found_and_told_apart_by_their_jobs() {
+    let storage: Arc<dyn Storage> = MemoryStorage::new();
+    let (parent, job) = (Path::new("/chk"), JobId::from_u128(42));
+    take(&target(&storage, "/chk/chk-5"), header("a", 5, SnapshotKind::Checkpoint, 10)).unwrap();
+    let stop = "/far/savepoint-000000-00000000000a";
+    take(&target(&storage, stop), header("a", 6, SnapshotKind::Stop, 20)).unwrap();
+    note_stop(&*storage, parent, Path::new(stop)).unwrap();
+    let newest = latest(&*storage, &[parent.to_owned()], "a").unwrap().found.unwrap();
+    assert_eq!(newest.path, Path::new(stop), "the savepoint that the job was stopped with");
+    let paths = |job| checkpoints_of(&*storage, parent, job).unwrap().into_iter().map(|c| c.path).collect::<Vec<_>>();
+    assert_eq!(paths(job), [PathBuf::from("/chk/chk-5"), PathBuf::from(stop)]);
+    assert_eq!(paths(JobId::from_u128(7)), [] as [PathBuf; 0]);
+    clear_beside_others(&*storage, parent, CheckpointId::new(8)).unwrap();
+    assert_eq!(paths(job), [PathBuf::from("/chk/chk-5")]);
 }
 
 #[test]

@@ -9,8 +9,6 @@ use super::progress::{Progress, Sample};
 use super::restore_plan;
 use super::surroundings::Surroundings;
 use super::target::restore_hint;
-use crate::checkpoint::job_directory;
-use crate::checkpoint::settings::CheckpointStorage;
 use crate::error::ExitStatus;
 use crate::job::graph::NodeKind;
 use crate::rest::recorder::{Recorder, with_view};
@@ -169,10 +167,7 @@ fn first_record(loaded: &LoadedJob, (id, restore): (JobId, Option<&Restore>), re
         process: ProcessId::current(),
         job_file: loaded.file.clone(),
         parallelism: settings.parallelism.get(),
-        checkpoint_dir: match &settings.checkpointing.storage {
-            CheckpointStorage::FileSystem(dir) => Some(job_directory(dir, id)),
-            CheckpointStorage::JobManager => None,
-        },
+        checkpoint_dir: settings.checkpointing.job_directory(id),
         latest,
         latest_savepoint: None,
         log_file: detached.then(|| registry.places().log(id)),

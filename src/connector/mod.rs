@@ -175,6 +175,12 @@ pub trait SourceReader: Send {
 
     /// The position right behind the last event that `poll_next` returned. Called between polls, also after the end.
     fn snapshot(&mut self) -> Result<RecordBatch, ConnectorError>;
+
+    /// True while it works through rows that had piled up before it began, and how soon they come out does not matter (Flink:
+    /// `isProcessingBacklog`). Asked after every event.
+    fn is_backlogged(&self) -> bool {
+        false
+    }
 }
 
 /// What a sink can take.

@@ -91,6 +91,10 @@ impl SourceReader for ComputedReader {
     fn snapshot(&mut self) -> Result<RecordBatch, ConnectorError> {
         self.inner.snapshot()
     }
+
+    fn is_backlogged(&self) -> bool {
+        self.inner.is_backlogged()
+    }
 }
 
 impl ComputedReader {

@@ -1,6 +1,7 @@
 //! Flink's options as they were written → the settings that the runtime and the planner take. Every value is checked, and against
 //! the others that it must fit.
 
+use super::not_null::NOT_NULL_ENFORCERS;
 use super::options::{self, BACKENDS, CHECKPOINTING_MODES, CLUSTER_FAMILIES, JobOption, REFUSED_FAMILIES, RETENTIONS, STORAGES, Support};
 use super::problem::Problem;
 use super::restore_table;
@@ -31,6 +32,7 @@ pub struct Defaults {
 
 /// What the options mean.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::struct_excessive_bools, reason = "options that are on or off, each by itself")]
 pub struct Configuration {
     /// What the runtime takes. `mode` is STREAMING as long as `automatic_mode` is open.
     pub settings: JobSettings,
@@ -38,6 +40,8 @@ pub struct Configuration {
     pub automatic_mode: bool,
     /// `table.exec.mini-batch.enabled`
     pub mini_batch: bool,
+    /// `table.exec.sink.not-null-enforcer = DROP`
+    pub drops_nulls: bool,
     /// Whether `restart-strategy.type` was set.
     named_restart: bool,
 }
@@ -93,6 +97,7 @@ pub fn read(entries: &[Entry], defaults: &Defaults, problems: &mut Vec<Problem>)
         mode,
         buffer_timeout: reader.buffer_timeout(),
         auto_watermark_interval: reader.duration("pipeline.auto-watermark-interval"),
+        idle_timeout: Some(reader.duration("table.exec.source.idle-timeout")).filter(|timeout| !timeout.is_zero()),
         restart: reader.restart(checkpointing.interval.is_some()),
         checkpointing,
         recovery: reader.recovery(defaults),
@@ -102,9 +107,10 @@ pub fn read(entries: &[Entry], defaults: &Defaults, problems: &mut Vec<Problem>)
         options: Vec::new(),
     };
     let mini_batch = reader.bool("table.exec.mini-batch.enabled");
+    let drops_nulls = NOT_NULL_ENFORCERS.get(reader.word("table.exec.sink.not-null-enforcer")) == Some(&"DROP");
     let settings = JobSettings { options: effective(entries, &settings), ..settings };
     let named_restart = deciding(entries, "restart-strategy.type").is_some();
-    Configuration { settings, automatic_mode, mini_batch, named_restart }
+    Configuration { settings, automatic_mode, mini_batch, drops_nulls, named_restart }
 }
 
 fn check_keys(entries: &[Entry], problems: &mut Vec<Problem>) {
@@ -356,6 +362,7 @@ impl<'a> Reader<'a, '_> {
         CheckpointSettings {
             // Flink: it makes no sense to take checkpoints more often than the pause between them allows.
             interval: (!interval.is_zero()).then(|| interval.max(min_pause)),
+            backlog_interval: self.backlog_interval(interval),
             mode: match CHECKPOINTING_MODES.get(self.word(&key("mode"))) {
                 Some(&"AT_LEAST_ONCE") => CheckpointingMode::AtLeastOnce,
                 _ => CheckpointingMode::ExactlyOnce,
@@ -374,8 +381,26 @@ impl<'a> Reader<'a, '_> {
             after_tasks_finish: self.bool(&key("checkpoints-after-tasks-finish")),
             incremental: self.bool(&key("incremental")),
             storage,
+            create_subdir: self.bool(&key("create-subdir")),
+            sync_phase_timeout: Some(self.duration(&key("sync-phase-timeout"))).filter(|timeout| !timeout.is_zero()),
+            pause_sources: self.bool("pipeline.sources.pause-until-first-checkpoint"),
             savepoint_dir: Some(savepoint_dir),
         }
+    }
+
+    /// The interval while a source works through a backlog.
+    fn backlog_interval(&mut self, interval: Duration) -> Option<Duration> {
+        let key = "execution.checkpointing.interval-during-backlog";
+        self.entry(key)?;
+        let during = self.duration(key);
+        // Flink takes anything below its least interval for no checkpoints at all.
+        if during < MIN_CHECKPOINT_TIME {
+            return Some(Duration::ZERO);
+        }
+        if during < interval {
+            self.wrong(key, "the interval during a backlog is at least the one without, or 0 for no periodic checkpoints meanwhile");
+        }
+        Some(during)
     }
 
     /// The longest that barriers are aligned before what is on its way becomes part of the checkpoint; `None`: always aligned.
@@ -661,6 +686,25 @@ mod tests {
     }
 
     #[test]
+    fn options_of_when_and_where_checkpoints_are_taken() {
+        let checkpointing = settings("").checkpointing;
+        assert_eq!((checkpointing.backlog_interval, checkpointing.sync_phase_timeout, checkpointing.pause_sources), (None, None, false));
+        assert!(checkpointing.create_subdir);
+        let text = "execution.checkpointing.interval-during-backlog = \"1 min\"\nexecution.checkpointing.create-subdir = false\n\
+                    execution.checkpointing.sync-phase-timeout = \"3 s\"\npipeline.sources.pause-until-first-checkpoint = true\n\
+                    table.exec.source.idle-timeout = \"5 s\"\nexecution.runtime-mode = \"STREAMING\"";
+        let found = settings(text);
+        assert_eq!(found.checkpointing.backlog_interval, Some(Duration::from_mins(1)));
+        assert_eq!(found.checkpointing.sync_phase_timeout, Some(Duration::from_secs(3)));
+        assert!(found.checkpointing.pause_sources && !found.checkpointing.create_subdir);
+        assert_eq!(found.idle_timeout, Some(Duration::from_secs(5)));
+        let never = settings("execution.checkpointing.interval-during-backlog = 0");
+        assert_eq!(never.checkpointing.backlog_interval, Some(Duration::ZERO));
+        let (configuration, _) = load("table.exec.sink.not-null-enforcer = \"drop\"", &[]);
+        assert!(configuration.drops_nulls);
+    }
+
+    #[test]
     #[expect(clippy::too_many_lines, reason = "a table")]
     fn an_option_that_cannot_be_used_is_a_problem_that_names_it() {
         for (file, message) in [
@@ -686,6 +730,11 @@ mod tests {
             (
                 "execution.checkpointing.dir = \"file://host/c\"",
                 "execution.checkpointing.dir: \"host\" would be a host; write file:///host…",
+            ),
+            (
+                "execution.checkpointing.interval-during-backlog = \"9 s\"",
+                "execution.checkpointing.interval-during-backlog: the interval during a backlog is at least the one without, or 0 for no periodic \
+                 checkpoints meanwhile",
             ),
             ("execution.checkpointing.unaligned.forced = true", "\"execution.checkpointing.unaligned.forced\" is not supported yet"),
             (

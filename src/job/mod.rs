@@ -9,6 +9,7 @@ pub mod configuration;
 pub mod ddl;
 pub mod explain;
 pub mod graph;
+mod not_null;
 pub mod options;
 mod plan;
 pub mod problem;

@@ -1,5 +1,6 @@
 //! Flink's option keys that a job file may set, as data: the table feeds the checks, the "did you mean", and the reference in `docs/`.
 
+use super::not_null::NOT_NULL_ENFORCERS;
 use crate::checkpoint::settings::ClaimMode;
 use crate::types::{OptionKind, OptionSpec};
 
@@ -116,7 +117,12 @@ const PIPELINE: &[JobOption] = &[
     option("pipeline.operator-chaining.enabled", BOOL, Some("true"), "Forward edges are always chained.")
         .older(&["pipeline.operator-chaining"])
         .no_effect(),
-    option("pipeline.sources.pause-until-first-checkpoint", BOOL, Some("false"), "Sources wait for the first checkpoint.").default_only(""),
+    option(
+        "pipeline.sources.pause-until-first-checkpoint",
+        BOOL,
+        Some("false"),
+        "Sources read nothing before the first checkpoint after a start or restart is complete; it is taken at once. Without periodic checkpoints it has no effect.",
+    ),
     option("execution.attached", BOOL, Some("false"), "`flink run` is attached, `flink run -d` is not.").no_effect(),
 ];
 
@@ -133,8 +139,8 @@ const CHECKPOINTING: &[JobOption] = &[
     option("execution.checkpointing.storage", OptionKind::Word(STORAGES), Some("filesystem"), "filesystem keeps checkpoints in `dir`; jobmanager keeps them in the job's memory, at most 5 mb a state, and they are lost with the process.").older(&["state.checkpoint-storage"]),
     option("execution.checkpointing.dir", TEXT, None, "Where checkpoints are kept: a path, absolute or relative to the job file, or a file: URL. Without it `checkpoints` in the state directory.").older(&["state.checkpoints.dir"]),
     option("execution.checkpointing.savepoint-dir", TEXT, None, "Where savepoints go that are asked for without a directory. Without it `savepoints` in the state directory.").older(&["state.savepoints.dir"]),
-    option("execution.checkpointing.create-subdir", BOOL, Some("true"), "Checkpoints lie in a directory of the job's id.").older(&["state.checkpoints.create-subdir"]).default_only(""),
-    option("execution.checkpointing.interval-during-backlog", TIME, None, "Another interval while a source works through a backlog.").default_only(""),
+    option("execution.checkpointing.create-subdir", BOOL, Some("true"), "Checkpoints lie in a directory of the job's id in `dir`. false: directly in `dir`, which must then be this job's alone: a second job on it is not started, nor one whose checkpoints would take the place of those that lie there.").older(&["state.checkpoints.create-subdir"]),
+    option("execution.checkpointing.interval-during-backlog", TIME, None, "The interval while a source works through a backlog: a filesystem source with `source.monitor-interval` until the files that were there at the start are read. At least `interval`; 0: no periodic checkpoints meanwhile. Without it, `interval`."),
     option("execution.checkpointing.unaligned.enabled", BOOL, Some("false"), "Checkpoints do not wait for the rows that are on their way between tasks: these become part of them, so that a checkpoint is quick however slow a task is. Needs EXACTLY_ONCE and max-concurrent-checkpoints = 1. Savepoints are aligned.").older(&["execution.checkpointing.unaligned"]),
     option("execution.checkpointing.unaligned.forced", BOOL, Some("false"), "Unaligned checkpoints of iterations.").default_only(""),
     option("execution.checkpointing.unaligned.max-subtasks-per-channel-state-file", COUNT, Some("5"), "Files of unaligned checkpoints.").no_effect(),
@@ -154,7 +160,7 @@ const CHECKPOINTING: &[JobOption] = &[
     option("execution.checkpointing.file-merging.across-checkpoint-boundary", BOOL, Some("false"), "See file-merging.enabled.").no_effect(),
     option("execution.checkpointing.file-merging.pool-blocking", BOOL, Some("false"), "See file-merging.enabled.").no_effect(),
     option("execution.checkpointing.cleaner.parallel-mode", BOOL, Some("true"), "Old checkpoints are deleted in the background.").no_effect(),
-    option("execution.checkpointing.sync-phase-timeout", TIME, Some("0 ms"), "Cancels a task whose synchronous phase takes longer.").default_only(""),
+    option("execution.checkpointing.sync-phase-timeout", TIME, Some("0 ms"), "A task fails whose part of a checkpoint holds up its rows for longer, as a sink that cannot get its files written does; 0: never. It is looked at when that part is over."),
 ];
 
 const STATE: &[JobOption] = &[
@@ -332,16 +338,14 @@ const TABLE: &[JobOption] = &[
         "table.exec.source.idle-timeout",
         TIME,
         Some("0 ms"),
-        "After how long a source without rows no longer holds up the watermark; 0: never.",
-    )
-    .default_only(""),
+        "A source with a WATERMARK that has had no rows for so long, and has none, no longer holds up the watermark, until its next row; 0: never.",
+    ),
     option(
         "table.exec.sink.not-null-enforcer",
-        OptionKind::Word(&["ERROR", "DROP"]),
+        OptionKind::Word(NOT_NULL_ENFORCERS),
         Some("ERROR"),
-        "A NULL in a NOT NULL column of a sink fails the job.",
-    )
-    .default_only(""),
+        "A NULL in a NOT NULL column of a sink fails the job; DROP leaves such rows out and counts them in the sink's numRecordsInErrors.",
+    ),
     option(
         "table.exec.sink.upsert-materialize",
         OptionKind::Word(&["AUTO", "NONE", "FORCE"]),

@@ -3,6 +3,7 @@
 
 use super::configuration::Configuration;
 use super::ddl::ColumnKind;
+use super::not_null::NotNullSink;
 use super::problem::{Place, Problem};
 use super::process::{self, FunctionSources, ProcessPlan};
 use super::settings::{JobSettings, RuntimeMode};
@@ -102,7 +103,7 @@ pub(crate) fn plan<'a>(
     let options = PlanOptions { batch_mode: configuration.settings.mode == RuntimeMode::Batch, mini_batch: configuration.mini_batch };
     let mut transforms = TransformPlanner { spec, options, settings: &configuration.settings, functions }.analyze(&mut tables, problems);
     let sinks: Vec<SinkTable<'a>> = {
-        let planner = SinkPlanner { spec, tables: &tables, directory: &directory };
+        let planner = SinkPlanner { spec, tables: &tables, directory: &directory, drops_nulls: configuration.drops_nulls };
         spec.sinks.iter().filter_map(|sink| planner.read(sink, problems)).collect()
     };
     propagate_update_before(&mut transforms, &sinks);
@@ -311,6 +312,8 @@ struct SinkPlanner<'p> {
     spec: &'p Spec,
     tables: &'p BTreeMap<String, TableDeclaration>,
     directory: &'p std::path::Path,
+    /// Rows with NULL in a NOT NULL column are left out instead of failing the job.
+    drops_nulls: bool,
 }
 
 impl SinkPlanner<'_> {
@@ -352,6 +355,7 @@ impl SinkPlanner<'_> {
         match connector::build_sink(&declaration) {
             Ok(built) => {
                 check_changes(sink, &declaration, built.as_ref(), input.as_str(), table, problems)?;
+                let built = NotNullSink::around(built, &declaration.schema, self.drops_nulls);
                 Some(SinkTable { spec: sink, input: input.as_str().to_owned(), sink: built, parallelism })
             }
             Err(error) => {

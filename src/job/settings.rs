@@ -81,6 +81,8 @@ pub struct JobSettings {
     pub buffer_timeout: Duration,
     /// `pipeline.auto-watermark-interval`
     pub auto_watermark_interval: Duration,
+    /// `table.exec.source.idle-timeout`: a source with a watermark that has had no rows for so long does not hold it up.
+    pub idle_timeout: Option<Duration>,
     /// `execution.checkpointing.*`
     pub checkpointing: CheckpointSettings,
     /// `state.backend.*`

@@ -289,10 +289,9 @@ impl Registry {
     /// The record of a job whose process is gone, with the newest way back that is there: its last checkpoint may have been completed, and
     /// its output committed, after the record was written for the last time. Other records are returned as they are.
     pub fn with_way_back(&self, record: JobRecord) -> JobRecord {
-        let base = record.checkpoint_dir.as_deref().and_then(Path::parent);
-        let (true, Some(base), Some(id)) = (record.is_lost(), base, record.job_id()) else { return record };
+        let (true, Some(parent), Some(id)) = (record.is_lost(), record.checkpoint_dir.as_deref(), record.job_id()) else { return record };
         // A directory that cannot be read: the record is all that is known.
-        let found = checkpoints_of(self.storage.as_ref(), base, id).unwrap_or_default().pop();
+        let found = checkpoints_of(self.storage.as_ref(), parent, id).unwrap_or_default().pop();
         let found = found.map(|c| RestorePoint { id: c.id, path: c.path, at: c.time, is_savepoint: c.kind.is_savepoint() });
         let known = record.latest.clone().filter(|point| self.is_there(point));
         JobRecord { latest: known.into_iter().chain(found).max_by_key(|point| point.id), ..record }

@@ -188,7 +188,7 @@ impl WatermarkMinimum {
     }
 
     /// `channel` turned idle or active.
-    pub(crate) fn status(&mut self, channel: usize, status: WatermarkStatus) -> Option<Progress> {
+    pub(crate) fn status(&mut self, channel: usize, status: WatermarkStatus) -> Vec<Progress> {
         self.channels[channel].1 = match status {
             WatermarkStatus::Active => Activity::Active,
             WatermarkStatus::Idle => Activity::Idle,
@@ -197,20 +197,24 @@ impl WatermarkMinimum {
     }
 
     /// `channel` has ended: it holds nothing up any more.
-    pub(crate) fn end(&mut self, channel: usize) -> Option<Progress> {
+    pub(crate) fn end(&mut self, channel: usize) -> Vec<Progress> {
         self.channels[channel].1 = Activity::Ended;
         self.settle()
     }
 
-    fn settle(&mut self) -> Option<Progress> {
+    /// When the last channel turns idle nobody will raise the watermark for now: it rises to the highest of all, as in Flink.
+    fn settle(&mut self) -> Vec<Progress> {
         let live = self.channels.iter().any(|(_, activity)| *activity != Activity::Ended);
         let idle = live && self.channels.iter().all(|(_, activity)| *activity != Activity::Active);
         if idle != self.idle {
             self.idle = idle;
             let status = if idle { WatermarkStatus::Idle } else { WatermarkStatus::Active };
-            return Some(Progress::Status(status));
+            let of_idle = self.channels.iter().filter(|(_, activity)| idle && *activity == Activity::Idle);
+            let highest = of_idle.map(|(watermark, _)| *watermark).max().filter(|highest| *highest > self.last);
+            self.last = highest.unwrap_or(self.last);
+            return highest.map(Progress::Watermark).into_iter().chain([Progress::Status(status)]).collect();
         }
-        self.advance()
+        self.advance().into_iter().collect()
     }
 
     fn advance(&mut self) -> Option<Progress> {
@@ -290,12 +294,24 @@ mod tests {
         assert_eq!(minimum.watermark(0, EventTime(5)), None);
         assert_eq!(minimum.watermark(1, EventTime(3)), Some(Progress::Watermark(EventTime(3))));
         assert_eq!(minimum.watermark(1, EventTime(1)), None);
-        assert_eq!(minimum.status(1, WatermarkStatus::Idle), Some(Progress::Watermark(EventTime(5))));
-        assert_eq!(minimum.status(0, WatermarkStatus::Idle), Some(Progress::Status(WatermarkStatus::Idle)));
-        assert_eq!(minimum.status(0, WatermarkStatus::Active), Some(Progress::Status(WatermarkStatus::Active)));
+        assert_eq!(minimum.status(1, WatermarkStatus::Idle), [Progress::Watermark(EventTime(5))]);
+        assert_eq!(minimum.status(0, WatermarkStatus::Idle), [Progress::Status(WatermarkStatus::Idle)]);
+        assert_eq!(minimum.status(0, WatermarkStatus::Active), [Progress::Status(WatermarkStatus::Active)]);
         assert_eq!(minimum.watermark(0, EventTime(9)), Some(Progress::Watermark(EventTime(9))));
-        assert_eq!(minimum.end(0), Some(Progress::Status(WatermarkStatus::Idle)));
-        assert_eq!(minimum.end(1), Some(Progress::Status(WatermarkStatus::Active)));
+        assert_eq!(minimum.end(0), [Progress::Status(WatermarkStatus::Idle)]);
+        assert_eq!(minimum.end(1), [Progress::Status(WatermarkStatus::Active)]);
+    }
+
+    #[test]
+    fn when_all_channels_are_idle_the_watermark_rises_to_the_highest_in_whatever_order_they_turned_so() {
+        for order in [[0, 1], [1, 0]] {
+            let mut minimum = WatermarkMinimum::new(2);
+            assert_eq!(minimum.watermark(0, EventTime(5)), None);
+            let said: Vec<Progress> = order.iter().flat_map(|channel| minimum.status(*channel, WatermarkStatus::Idle)).collect();
+            assert_eq!(said, [Progress::Watermark(EventTime(5)), Progress::Status(WatermarkStatus::Idle)], "{order:?}");
+            assert_eq!(minimum.status(1, WatermarkStatus::Active), [Progress::Status(WatermarkStatus::Active)]);
+            assert_eq!(minimum.watermark(1, EventTime(4)), None, "it never goes back");
+        }
     }
 
     proptest! {

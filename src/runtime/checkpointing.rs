@@ -10,13 +10,14 @@ use super::task::{Blocking, TaskCommand};
 use crate::checkpoint::coordinator::{Action, Coordinator, Event, FailureReason, Request};
 use crate::checkpoint::inspect::{InspectError, RowsWanted, Snapshot};
 use crate::checkpoint::retention::{Ending, is_discarded};
-use crate::checkpoint::settings::{CheckpointStorage, ClaimMode};
+use crate::checkpoint::settings::ClaimMode;
 use crate::checkpoint::{
-    CompletedCheckpoint, JobEntry, Manifest, ManifestHeader, OpenCheckpoint, OperatorHeader, RestoreError, Sharing, SnapshotKind,
-    SnapshotTarget, WrittenSubtask, complete, create_checkpoint_directory, create_savepoint_directory, delete_checkpoint, delete_claimed,
-    job_directory, note_stop, shared_names, sweep_shared,
+    CheckpointError, CompletedCheckpoint, JobEntry, Manifest, ManifestHeader, OpenCheckpoint, OperatorHeader, RestoreError, Sharing,
+    SnapshotKind, SnapshotTarget, WrittenSubtask, complete, create_checkpoint_directory, create_savepoint_directory, delete_checkpoint,
+    delete_claimed, note_stop, occupy, shared_names, sweep_beside_others, sweep_shared,
 };
 use crate::job::graph::NodeKind;
+use crate::storage::StorageLock;
 use crate::types::limits::CHECKPOINT_HISTORY;
 use crate::types::{Barrier, ByteSize, CheckpointId, CheckpointKind, TriggerId, WallTime};
 use rand::rngs::StdRng;
@@ -68,6 +69,8 @@ pub(crate) struct Checkpointing {
     initial: Option<Arc<OpenCheckpoint>>,
     /// Its directory, as long as it is this job's and there.
     claimed: Option<(CheckpointId, PathBuf)>,
+    /// Of the directory of checkpoints, if it is this job's alone: held while the job lives.
+    _lock: Option<Box<dyn StorageLock>>,
     /// Directories of checkpoints that were given up or replaced, until they are deleted.
     leaving: BTreeMap<CheckpointId, PathBuf>,
     finalized: mpsc::UnboundedSender<Finalized>,
@@ -86,10 +89,17 @@ pub(crate) enum Finalized {
 }
 
 impl Checkpointing {
-    pub(crate) fn new(blueprint: &Blueprint, handle: JobHandle, restore: Option<(OpenCheckpoint, ClaimMode)>, seed: u64) -> Self {
+    /// Errors if the directory of checkpoints is to be this job's alone and is not.
+    pub(crate) fn new(
+        blueprint: &Blueprint,
+        handle: JobHandle,
+        restore: Option<(OpenCheckpoint, ClaimMode)>,
+        seed: u64,
+    ) -> Result<Self, CheckpointError> {
         let (restore, claim) = restore.map_or((None, ClaimMode::NoClaim), |(open, claim)| (Some(open), claim));
         let first = restore.as_ref().map_or(CheckpointId::new(1), |open| open.manifest().checkpoint_id.next());
         let settings = blueprint.graph.settings.checkpointing.clone();
+        let lock = occupy(&*blueprint.storage, &settings, blueprint.job, first)?;
         let now = blueprint.clock.monotonic();
         let (finalized, results) = mpsc::unbounded_channel();
         let mut coordinator = Coordinator::new(settings, blueprint.plan.tasks(), first, false, now, seed);
@@ -99,8 +109,9 @@ impl Checkpointing {
             coordinator.restored(id, claim);
             claimed = open.directory().filter(|_| claim == ClaimMode::Claim).map(|dir| (id, dir.to_owned()));
         }
-        Self {
+        Ok(Self {
             coordinator,
+            _lock: lock,
             blueprint: blueprint.clone(),
             handle,
             actions: VecDeque::new(),
@@ -115,7 +126,7 @@ impl Checkpointing {
             finalized,
             results,
             random: StdRng::seed_from_u64(seed),
-        }
+        })
     }
 
     /// What attempt `number` begins from: the newest checkpoint that counts, else what the job was started from.
@@ -178,15 +189,17 @@ impl Checkpointing {
         let claimed = self.claimed.take().filter(|_| goes).map(|(_, directory)| directory);
         let keeps_some =
             self.completed.values().any(|c| !is_discarded(retention, ending, c.manifest().kind) && !c.manifest().kind.is_savepoint());
-        let job_directory = match &self.blueprint.graph.settings.checkpointing.storage {
-            CheckpointStorage::FileSystem(dir) if !keeps_some => Some(job_directory(dir, self.blueprint.job)),
-            _ => None,
+        let settings = &self.blueprint.graph.settings.checkpointing;
+        let directory = settings.job_directory(self.blueprint.job).filter(|_| !keeps_some);
+        let (job_directory, beside_others) = match directory {
+            Some(directory) if !settings.create_subdir => (None, Some((directory, self.newest))),
+            directory => (directory, None),
         };
         self.handle.update(|view| {
             view.checkpoints.latest_completed.take_if(|c| c.path.as_ref().is_some_and(|path| checkpoints.contains(path)));
             view.checkpoints.discarded = checkpoints.iter().chain(&claimed).cloned().collect();
         });
-        Leftovers { checkpoints, claimed, job_directory }
+        Leftovers { checkpoints, claimed, job_directory, beside_others }
     }
 
     /// Waits for writers that have not let go, and for files that are being deleted. A disk that does not answer is not waited for.
@@ -418,15 +431,16 @@ impl Checkpointing {
     ) -> Result<SnapshotTarget, String> {
         let (storage, job) = (self.blueprint.storage.clone(), self.blueprint.job);
         let settings = &self.blueprint.graph.settings.checkpointing;
-        let dir = match (kind.is_savepoint(), directory, &settings.storage) {
+        let parent = settings.job_directory(job);
+        let dir = match (kind.is_savepoint(), directory, &parent) {
             (true, Some(directory), _) => create_savepoint_directory(&*storage, &directory, job, self.random.random()),
             (true, None, _) => return Err("no savepoint directory".to_owned()),
-            (false, _, CheckpointStorage::FileSystem(base)) => create_checkpoint_directory(&*storage, base, job, id),
-            (false, _, CheckpointStorage::JobManager) => return Ok(SnapshotTarget::Memory),
+            (false, _, Some(parent)) => create_checkpoint_directory(&*storage, parent, id),
+            (false, _, None) => return Ok(SnapshotTarget::Memory),
         };
         let dir = dir.map_err(|e| e.to_string())?;
-        if let (CheckpointKind::StopWithSavepoint { .. }, CheckpointStorage::FileSystem(base)) = (kind, &settings.storage) {
-            note_stop(&*storage, base, job, &dir).map_err(|e| e.to_string())?;
+        if let (CheckpointKind::StopWithSavepoint { .. }, Some(parent)) = (kind, &parent) {
+            note_stop(&*storage, parent, &dir).map_err(|e| e.to_string())?;
         }
         let sharing = (settings.incremental && !kind.is_savepoint()).then_some(Sharing { checkpoint: id, base });
         Ok(SnapshotTarget::Directory { storage, dir, sharing })
@@ -541,10 +555,8 @@ impl Checkpointing {
     /// What removes the shared files that no checkpoint needs any more.
     fn sweep(&self) -> impl FnOnce() + Send + use<> {
         let settings = &self.blueprint.graph.settings.checkpointing;
-        let directory = match &settings.storage {
-            CheckpointStorage::FileSystem(base) if settings.incremental => Some(job_directory(base, self.blueprint.job)),
-            _ => None,
-        };
+        let directory = settings.job_directory(self.blueprint.job).filter(|_| settings.incremental);
+        let sweep = if settings.create_subdir { sweep_shared } else { sweep_beside_others };
         // A checkpoint that is being taken may name the files of the one that it was begun with.
         let base_of = |pending: &Pending| match &pending.files.target {
             SnapshotTarget::Directory { sharing: Some(sharing), .. } => sharing.base.clone(),
@@ -555,7 +567,7 @@ impl Checkpointing {
         let (keep, newest, pending) = (shared_names(needed), self.newest, self.pending.keys().copied().collect());
         let storage = self.blueprint.storage.clone();
         move || {
-            if let Some(Err(error)) = directory.map(|job| sweep_shared(&*storage, &job, &keep, newest, &pending)) {
+            if let Some(Err(error)) = directory.map(|parent| sweep(&*storage, &parent, &keep, newest, &pending)) {
                 tracing::warn!(%error, "files that checkpoints shared could not be deleted");
             }
         }

@@ -1,12 +1,13 @@
 //! How a task, and how a job, ends.
 
 use super::handle::JobStatus;
-use crate::checkpoint::{delete_checkpoint, delete_claimed};
+use crate::checkpoint::{clear_beside_others, delete_checkpoint, delete_claimed};
 use crate::connector::ConnectorError;
 use crate::error::RetryHint;
 use crate::operator::OperatorError;
 use crate::state::StateError;
 use crate::storage::Storage;
+use crate::types::CheckpointId;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -92,6 +93,8 @@ pub struct Leftovers {
     pub(crate) claimed: Option<PathBuf>,
     /// The directory of all checkpoints of the job, if none is kept.
     pub(crate) job_directory: Option<PathBuf>,
+    /// Instead of that, the directory that it may have shared with checkpoints of others, and the last checkpoint that it began.
+    pub(crate) beside_others: Option<(PathBuf, CheckpointId)>,
 }
 
 impl Leftovers {
@@ -111,6 +114,11 @@ impl Leftovers {
             && let Err(error) = storage.remove_dir_all(directory)
         {
             tracing::warn!(%error, "the job's checkpoint directory could not be deleted");
+        }
+        if let Some((directory, newest)) = &self.beside_others
+            && let Err(error) = clear_beside_others(storage, directory, *newest)
+        {
+            tracing::warn!(%error, "files that the job's checkpoints shared could not be deleted");
         }
     }
 }

@@ -118,7 +118,8 @@ impl Attempt {
                 let own = workers.iter_mut().map(Workers::pop_subtask).collect();
                 let chain = builder.chain(at, subtask, own, &wiring)?;
                 let tick = blueprint.graph.settings.buffer_timeout;
-                let task = Task { chain: chain.0, commands: receiver, reporter, tick, targets: Vec::new() };
+                let (clock, sync_phase_timeout) = (blueprint.clock.clone(), blueprint.graph.settings.checkpointing.sync_phase_timeout);
+                let task = Task { chain: chain.0, commands: receiver, reporter, tick, targets: Vec::new(), clock, sync_phase_timeout };
                 made.push(builder.task(vertex, task, chain.1, (receivers, restored)));
                 commands.push(sender);
                 vertex_of.push(at);
@@ -383,9 +384,14 @@ impl Builder<'_> {
         if let (Some(reader), NodeKind::Source(SourceNode { source, watermark })) = (reader, &head.kind) {
             let watermarks = watermark.as_ref().map(|w| {
                 let column = (source.schema().field(w.column).name().clone(), w.column);
-                Watermarks::new(column, w.expression.clone(), settings.auto_watermark_interval, self.blueprint.clock.clone())
+                let clock = self.blueprint.clock.clone();
+                let mut watermarks = Watermarks::new(column, w.expression.clone(), settings.auto_watermark_interval, clock);
+                watermarks.idle_timeout = settings.idle_timeout;
+                watermarks
             });
-            return AnyTask::Source(Box::new(SourceTask { task, name: head.name.clone(), reader, watermarks, idle: false }));
+            let paused = settings.checkpointing.pause_sources && settings.checkpointing.interval.is_some();
+            let (name, idle, backlog) = (head.name.clone(), false, false);
+            return AnyTask::Source(Box::new(SourceTask { task, name, reader, watermarks, idle, paused, backlog }));
         }
         let (gate, clock) = (InputGate::new(receivers, handling), self.blueprint.clock.clone());
         AnyTask::Operator(Box::new(OperatorTask { task, suspended: None, gate, clock, restored, ahead: None }))

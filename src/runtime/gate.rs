@@ -223,17 +223,17 @@ impl InputGate {
             StreamElement::Batch(batch) => self.events.push_back(GateEvent::Batch(self.inputs[channel], batch)),
             StreamElement::Watermark(watermark) => {
                 let progress = self.minimum.watermark(channel, watermark);
-                self.events.extend(progress.map(GateEvent::Progress));
+                self.events.extend(progress.into_iter().map(GateEvent::Progress));
             }
             StreamElement::WatermarkStatus(status) => {
                 let progress = self.minimum.status(channel, status);
-                self.events.extend(progress.map(GateEvent::Progress));
+                self.events.extend(progress.into_iter().map(GateEvent::Progress));
             }
             StreamElement::Barrier(barrier) => self.barrier(channel, barrier),
             StreamElement::EndOfInput => {
                 self.channels[channel] = None;
                 let progress = self.minimum.end(channel);
-                self.events.extend(progress.map(GateEvent::Progress));
+                self.events.extend(progress.into_iter().map(GateEvent::Progress));
                 let alignment = self.aligner.end(channel);
                 if self.aligner.all_ended() {
                     self.events.push_back(GateEvent::End);

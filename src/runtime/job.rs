@@ -71,7 +71,8 @@ enum Happening {
 }
 
 impl Job {
-    /// Plans the tasks of `graph`. Nothing runs and nothing outside is touched before [`Job::run`].
+    /// Plans the tasks of `graph`. Nothing runs and nothing outside is touched before [`Job::run`], but for the lock of a checkpoint
+    /// directory that is to be this job's alone.
     pub fn new(graph: JobGraph, options: StartOptions) -> Result<Self, StartError> {
         let plan = ExecutionPlan::new(&graph);
         let settings = &graph.settings;
@@ -102,6 +103,7 @@ impl Job {
         };
         let restore = options.restore.map(|open| (open, options.claim));
         let checkpointing = Checkpointing::new(&blueprint, handle.clone(), restore, options.seed);
+        let checkpointing = checkpointing.map_err(|e| StartError::Other(e.to_string()))?;
         Ok(Self { handle, commands, blueprint, checkpointing, restart, started: now })
     }
 
@@ -244,6 +246,7 @@ impl Job {
             Happening::Event(task, TaskEvent::Ended) => {
                 self.checkpointing.handle(Event::TaskEnded { task });
             }
+            Happening::Event(task, TaskEvent::Backlog(backlog)) => self.checkpointing.handle(Event::Backlog { task, backlog }),
             Happening::Event(task, TaskEvent::Acknowledged(id, written)) => self.checkpointing.acknowledged(task, id, written),
             Happening::Event(task, TaskEvent::Declined(id, message)) => self.checkpointing.declined(task, id, message),
             Happening::Ended(joined) => match self.joined(joined, attempt) {

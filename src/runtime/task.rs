@@ -8,17 +8,18 @@ use super::error::TaskError;
 use super::gate::{GateEvent, InputGate};
 use super::in_flight;
 use crate::checkpoint::{OperatorStatePart, SnapshotTarget, SubtaskSnapshot, WrittenSubtask};
-use crate::connector::{SourceEvent, SourceReader};
+use crate::connector::{ConnectorError, SourceEvent, SourceReader};
 use crate::expr::CompiledExpr;
 use crate::operator::InputIndex;
 use crate::state::SnapshotForm;
-use crate::types::{Barrier, Batch, CheckpointId, CheckpointKind, Clock, EventTime, WatermarkStatus};
+use crate::types::{Barrier, Batch, CheckpointId, CheckpointKind, Clock, EventTime, WatermarkStatus, format_duration};
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::compute::{cast, max};
 use arrow::datatypes::{DataType, TimeUnit, TimestampMillisecondType};
 use std::collections::BTreeSet;
 use std::future::{pending, poll_fn};
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{Interval, MissedTickBehavior};
@@ -42,6 +43,8 @@ pub(crate) enum TaskCommand {
 /// What a task tells the job loop. Its end and its failure are told by its join handle.
 #[derive(Debug)]
 pub(crate) enum TaskEvent {
+    /// Its source works through a backlog now, or does not any more.
+    Backlog(bool),
     /// All input is read and everything is sent on; the task waits for the last checkpoint.
     Ended,
     /// Its part of a checkpoint is written.
@@ -119,6 +122,9 @@ pub(crate) struct Task {
     pub(crate) tick: Duration,
     /// Targets of the checkpoints that were announced and not taken yet.
     pub(crate) targets: Vec<(Barrier, Arc<AttemptFiles>)>,
+    pub(crate) clock: Arc<dyn Clock>,
+    /// `execution.checkpointing.sync-phase-timeout`
+    pub(crate) sync_phase_timeout: Option<Duration>,
 }
 
 impl Task {
@@ -150,13 +156,28 @@ impl Task {
         }
     }
 
+    /// Fails if the part of snapshot `id` that began at `since`, and during which no row was processed, took too long.
+    fn sync_phase_ended(&self, id: CheckpointId, since: Duration) -> Result<(), TaskError> {
+        let took = self.clock.monotonic().saturating_sub(since);
+        match self.sync_phase_timeout {
+            Some(limit) if took > limit => Err(TaskError::Checkpoint(format!(
+                "the synchronous phase of checkpoint {id} took {}, which is longer than execution.checkpointing.sync-phase-timeout = {}",
+                format_duration(took),
+                format_duration(limit)
+            ))),
+            _ => Ok(()),
+        }
+    }
+
     fn snapshot(&mut self, barrier: Barrier, splits: Option<arrow::array::RecordBatch>, ended: bool) -> Result<(), TaskError> {
+        let since = self.clock.monotonic();
         let announced = self.targets.iter().find(|(announced, _)| announced.id == barrier.id);
         let snapshots = match announced.map(|(_, files)| &files.target) {
             Some(SnapshotTarget::Rows(wanted)) => self.chain.look(barrier, Some(&wanted.operator), !ended)?,
             None if barrier.kind == CheckpointKind::Look => self.chain.look(barrier, None, !ended)?,
             _ => self.chain.snapshot(barrier, splits, self.form(barrier), !ended)?,
         };
+        self.sync_phase_ended(barrier.id, since)?;
         self.hand_in(barrier.id, snapshots);
         Ok(())
     }
@@ -184,16 +205,35 @@ pub(crate) struct Watermarks {
     highest: EventTime,
     emitted: EventTime,
     last: Option<Duration>,
+    /// `table.exec.source.idle-timeout`
+    pub(crate) idle_timeout: Option<Duration>,
+    /// Since when the source has had no rows; `None`: it has some, or was not asked yet.
+    silent_since: Option<Duration>,
 }
 
 impl Watermarks {
     pub(crate) fn new(column: (String, usize), expression: CompiledExpr, interval: Duration, clock: Arc<dyn Clock>) -> Self {
         let (highest, emitted) = (EventTime::MIN, EventTime::MIN);
-        Self { column, expression, interval, clock, highest, emitted, last: None }
+        Self { column, expression, interval, clock, highest, emitted, last: None, idle_timeout: None, silent_since: None }
+    }
+
+    /// The source has no rows now; true if that has been so for too long.
+    fn silent_for_too_long(&mut self) -> bool {
+        let Some(timeout) = self.idle_timeout else { return false };
+        let now = self.clock.monotonic();
+        now.saturating_sub(*self.silent_since.get_or_insert(now)) >= timeout
+    }
+
+    /// The watermark behind everything that was read, if it was not emitted yet.
+    fn rest(&mut self) -> Option<EventTime> {
+        let rest = (self.highest > self.emitted).then_some(self.highest);
+        self.emitted = self.highest;
+        rest
     }
 
     /// Takes note of the rows; returns a watermark that is due.
     fn observe(&mut self, batch: &Batch) -> Result<Option<EventTime>, String> {
+        self.silent_since = None;
         let rowtime = batch.column(self.column.1);
         if rowtime.null_count() > 0 {
             // Flink's words (`WatermarkAssignerOperator`).
@@ -247,6 +287,10 @@ pub(crate) struct SourceTask {
     pub(crate) reader: Box<dyn SourceReader>,
     pub(crate) watermarks: Option<Watermarks>,
     pub(crate) idle: bool,
+    /// Nothing is read before a checkpoint is complete (`pipeline.sources.pause-until-first-checkpoint`).
+    pub(crate) paused: bool,
+    /// The job loop was told that the source works through a backlog.
+    pub(crate) backlog: bool,
 }
 
 impl SourceTask {
@@ -255,6 +299,7 @@ impl SourceTask {
         self.task.chain.open()?;
         let mut ticker = self.task.ticker();
         let mut phase = Phase::Running;
+        self.report_backlog();
         loop {
             tokio::select! {
                 biased;
@@ -267,14 +312,23 @@ impl SourceTask {
                 // Nothing follows the end of input: receivers may be gone by then.
                 _ = ticker.tick(), if phase != Phase::Ended => self.task_tick(phase)?,
                 () = self.task.chain.processing_time(phase != Phase::Running) => self.task.chain.on_processing_time()?,
-                event = poll_fn(|cx| self.reader.poll_next(cx)), if phase == Phase::Running => {
+                event = poll_fn(|cx| poll(&mut self.reader, &mut self.watermarks, self.idle, cx)), if phase == Phase::Running && !self.paused => {
                     let event = event.map_err(|source| TaskError::Connector { operator: self.name.clone(), source })?;
                     self.take(event, &mut phase)?;
+                    self.report_backlog();
                     // A file is always ready: without this a source that is chained to its sink would never let go of its worker.
                     tokio::task::yield_now().await;
                 }
             }
             self.task.send().await;
+        }
+    }
+
+    /// Tells the job loop if the source has begun to work through a backlog, or has come to its end.
+    fn report_backlog(&mut self) {
+        let backlog = self.reader.is_backlogged() && !self.paused;
+        if backlog != std::mem::replace(&mut self.backlog, backlog) {
+            self.task.reporter.report(TaskEvent::Backlog(backlog));
         }
     }
 
@@ -303,6 +357,10 @@ impl SourceTask {
             SourceEvent::DeadLetters(batch) => self.task.chain.emit(1, batch),
             SourceEvent::Idle => {
                 if !std::mem::replace(&mut self.idle, true) {
+                    // What is behind it would wait for the next row otherwise.
+                    if let Some(rest) = self.watermarks.as_mut().and_then(Watermarks::rest) {
+                        self.task.chain.watermark(rest)?;
+                    }
                     self.task.chain.status(WatermarkStatus::Idle);
                 }
                 Ok(())
@@ -338,7 +396,11 @@ impl SourceTask {
                     *phase = Phase::Suspended(barrier.id);
                 }
             }
-            TaskCommand::Commit(id) => self.task.chain.commit(id)?,
+            TaskCommand::Commit(id) => {
+                self.task.chain.commit(id)?;
+                self.paused = false;
+                self.report_backlog();
+            }
             TaskCommand::Abort(id) => {
                 self.task.targets.retain(|(announced, _)| announced.id != id);
                 if *phase == Phase::Suspended(id) {
@@ -354,6 +416,20 @@ impl SourceTask {
         let source = crate::operator::OperatorError::Expression { expression: "WATERMARK".to_owned(), message };
         TaskError::Operator { operator: self.name.clone(), source }
     }
+}
+
+/// What a source has; that it is idle, if it has had nothing for too long. The ticker sees to it that this is asked in time.
+fn poll(
+    reader: &mut Box<dyn SourceReader>,
+    watermarks: &mut Option<Watermarks>,
+    is_idle: bool,
+    cx: &mut std::task::Context<'_>,
+) -> Poll<Result<SourceEvent, ConnectorError>> {
+    let polled = reader.poll_next(cx);
+    if polled.is_pending() && !is_idle && watermarks.as_mut().is_some_and(Watermarks::silent_for_too_long) {
+        return Poll::Ready(Ok(SourceEvent::Idle));
+    }
+    polled
 }
 
 /// A task whose head reads channels.
@@ -422,8 +498,9 @@ impl OperatorTask {
                 if self.hear_of(barrier)? == Next::Exit {
                     return Ok(Next::Exit);
                 }
-                let form = self.task.form(barrier);
+                let (form, since) = (self.task.form(barrier), self.clock.monotonic());
                 self.ahead = Some((barrier.id, self.task.chain.snapshot(barrier, None, form, !*ended)?));
+                self.task.sync_phase_ended(barrier.id, since)?;
             }
             GateEvent::Recorded(id, rows) => self.recorded(id, &rows),
             GateEvent::End => {

@@ -1,8 +1,10 @@
 //! Small jobs from a source straight to a sink, on one thread in paused time.
 
+mod sources;
+
 use super::{Blocking, Job, JobCommand, JobHandle, JobOutcome, JobStatus, SavepointRequest, StartOptions, StopRequest};
 use crate::checkpoint::settings::{CheckpointSettings, CheckpointStorage, CheckpointingMode, ClaimMode, Retention};
-use crate::checkpoint::{RestoreRules, checkpoints_of, open, open_directory};
+use crate::checkpoint::{RestoreRules, checkpoints_of, job_directory, open, open_directory};
 use crate::connector::{BadRecordPolicy, SinkDeclaration, SourceDeclaration, build_sink, build_source};
 use crate::job::graph::{Edge, Exchange, JobGraph, Node, NodeIndex, NodeKind, SourceNode};
 use crate::job::settings::{JobSettings, RecoverySettings, RestartSettings, RuntimeMode};
@@ -29,8 +31,10 @@ fn settings(interval: Option<Duration>) -> JobSettings {
         mode: RuntimeMode::Streaming,
         buffer_timeout: Duration::from_millis(100),
         auto_watermark_interval: Duration::from_millis(200),
+        idle_timeout: None,
         checkpointing: CheckpointSettings {
             interval,
+            backlog_interval: None,
             mode: CheckpointingMode::ExactlyOnce,
             unaligned: None,
             timeout: Duration::from_mins(10),
@@ -42,6 +46,9 @@ fn settings(interval: Option<Duration>) -> JobSettings {
             after_tasks_finish: true,
             incremental: false,
             storage: CheckpointStorage::FileSystem("/chk".into()),
+            create_subdir: true,
+            sync_phase_timeout: None,
+            pause_sources: false,
             savepoint_dir: Some("/sav".into()),
         },
         restart: RestartSettings::None,
@@ -152,18 +159,7 @@ fn run_by<F: Future<Output = ()>>(
 ) -> JobOutcome {
     let runtime = Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     runtime.block_on(async {
-        let restore = from.map(|path| open_directory(storage.clone(), path).unwrap());
-        let options = StartOptions {
-            job_id: ID,
-            storage: storage.clone(),
-            clock,
-            data: Handle::current(),
-            blocking: Blocking::Inline,
-            restore,
-            claim: ClaimMode::NoClaim,
-            seed: 7,
-        };
-        let job = Job::new(graph, options).unwrap();
+        let job = Job::new(graph, start_options(clock, storage, from)).unwrap();
         let handle = job.handle();
         let running = tokio::spawn(job.run());
         during(handle).await;
@@ -171,6 +167,19 @@ fn run_by<F: Future<Output = ()>>(
         outcome.leftovers.delete(&**storage);
         outcome
     })
+}
+
+fn start_options(clock: Arc<dyn Clock>, storage: &Arc<MemoryStorage>, from: Option<&Path>) -> StartOptions {
+    StartOptions {
+        job_id: ID,
+        storage: storage.clone(),
+        clock,
+        data: Handle::current(),
+        blocking: Blocking::Inline,
+        restore: from.map(|path| open_directory(storage.clone(), path).unwrap()),
+        claim: ClaimMode::NoClaim,
+        seed: 7,
+    }
 }
 
 async fn until(handle: &JobHandle, condition: impl Fn(&super::JobView) -> bool) {
@@ -199,7 +208,7 @@ fn a_bounded_job_ends_by_itself_with_all_rows_visible() {
         assert_eq!(outcome.status, JobStatus::Finished, "{:?}", outcome.failure);
         assert_eq!(output(&storage), expected(50));
         // Flink: a job that finished needs no checkpoint.
-        assert!(checkpoints_of(&*storage, Path::new("/chk"), ID).unwrap_or_default().is_empty());
+        assert!(checkpoints_of(&*storage, &job_directory(Path::new("/chk"), ID), ID).unwrap_or_default().is_empty());
     }
 }
 
@@ -281,7 +290,7 @@ fn a_savepoint_that_fails_leaves_the_job_running() {
         handle.commands.send(JobCommand::Cancel { reply }).await.unwrap();
     });
     assert_eq!(outcome.status, JobStatus::Canceled);
-    assert_eq!(checkpoints_of(&*storage, Path::new("/chk"), ID).unwrap().len(), 1);
+    assert_eq!(checkpoints_of(&*storage, &job_directory(Path::new("/chk"), ID), ID).unwrap().len(), 1);
 }
 
 #[test]

@@ -230,3 +230,41 @@ fn what_cannot_start_says_so_with_its_own_exit_code_attached_and_detached() {
     let document: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(document["error"]["exit-code"], 2);
 }
+
+#[test]
+fn checkpoints_directly_in_a_directory_are_one_jobs_alone_and_the_way_back_after_a_kill() {
+    let house = House::new();
+    let flat = "-D execution.checkpointing.dir=flat -D execution.checkpointing.create-subdir=false";
+    house.ok(&format!("run -d {flat} unbounded.toml"));
+    let job = house.job_until(|job| job["latest"]["path"].is_string());
+    let output = house.run(&format!("run {flat} -D pipeline.name=other unbounded.toml"));
+    let err = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{err}");
+    assert!(err.contains("another job that runs keeps its checkpoints directly in it"), "{err}");
+    assert!(Command::new("kill").args(["-9", &job["pid"].to_string()]).status().unwrap().success());
+    let job = house.job_until(|job| job["lost"] == true);
+    let path = job["latest"]["path"].as_str().unwrap();
+    assert_eq!(Path::new(path).parent(), Some(house.path().canonicalize().unwrap().join("flat").as_path()));
+    let output = house.run(&format!("run {flat} unbounded.toml"));
+    let err = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{err}");
+    assert!(err.contains(&format!("is a checkpoint of job {}", job["id"].as_str().unwrap())), "{err}");
+    assert!(house.ok("state gc flat").contains("complete checkpoint"));
+    let output = house.run(&format!("run -d -s latest {flat} unbounded.toml"));
+    let err = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && err.contains(&format!("Restoring from {path}")), "{err}");
+    house.ok("stop -p savepoints unbounded");
+}
+
+#[test]
+fn a_null_in_a_not_null_column_of_a_sink_fails_the_job_or_drops_its_row() {
+    let house = House::new();
+    fs::write(house.path().join("in.json"), "{\"a\":1}\n{}\n{\"a\":2}\n").unwrap();
+    let job = BOUNDED.replace("connector = \"stdout\"", "connector = \"stdout\"\nschema = \"a BIGINT NOT NULL\"");
+    fs::write(house.path().join("strict.toml"), job).unwrap();
+    let output = house.run("run strict.toml");
+    let err = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success(), "{err}");
+    assert!(err.contains("Column 'a' is NOT NULL, however, a null value is being written into it."), "{err}");
+    assert_eq!(house.ok("run -D table.exec.sink.not-null-enforcer=DROP strict.toml"), "{\"a\":1}\n{\"a\":2}\n");
+}

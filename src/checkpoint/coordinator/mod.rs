@@ -101,6 +101,13 @@ pub enum Event {
         /// Its directory (`None` in memory), or why it failed.
         result: Result<Option<PathBuf>, String>,
     },
+    /// The source of a task works through a backlog now, or does not any more (Flink: `isProcessingBacklog`).
+    Backlog {
+        /// Which one.
+        task: usize,
+        /// Whether it does.
+        backlog: bool,
+    },
     /// A task has reached the end of its data and waits for [`Action::FinishTasks`]; until then it takes part in checkpoints.
     TaskEnded {
         /// Which one.
@@ -272,6 +279,8 @@ pub struct Coordinator {
     /// The savepoint of a stop whose side effects were committed.
     committed_savepoint: Option<CheckpointId>,
     discarding: BTreeSet<CheckpointId>,
+    /// The tasks whose sources work through a backlog.
+    backlogged: BTreeSet<usize>,
     ended: BTreeSet<usize>,
     finished: BTreeSet<usize>,
     stop: Option<Stop>,
@@ -297,6 +306,7 @@ impl Coordinator {
             retained: Vec::new(),
             committed_savepoint: None,
             discarding: BTreeSet::new(),
+            backlogged: BTreeSet::new(),
             ended: BTreeSet::new(),
             finished: BTreeSet::new(),
             stop: None,
@@ -364,7 +374,11 @@ impl Coordinator {
                 self.orphaned.remove(&checkpoint);
                 self.fail(now, checkpoint, Failure::of_job(FailureReason::Finalize, message), out);
             }
-            Event::TaskEnded { task } => self.task_ended(task, out),
+            Event::Backlog { task, backlog } => self.backlog(now, task, backlog),
+            Event::TaskEnded { task } => {
+                self.backlog(now, task, false);
+                self.task_ended(task, out);
+            }
             Event::TaskFinished { task } => self.task_finished(now, task, out),
             Event::DiscardFinished { checkpoint } => {
                 self.discarding.remove(&checkpoint);
@@ -373,6 +387,9 @@ impl Coordinator {
             Event::JobRestarted => {
                 if self.phase == Phase::Restarting {
                     self.phase = Phase::Running;
+                    // The new tasks say it anew.
+                    self.backlogged.clear();
+                    self.schedule.set_backlog(false, now);
                     self.schedule.resume(now);
                 }
             }
@@ -520,6 +537,15 @@ impl Coordinator {
         self.schedule.suspend();
         out.push(Action::FinishTasks { checkpoint });
         self.empty_queue(FailureReason::NotAllTasksRunning, out);
+    }
+
+    fn backlog(&mut self, now: Duration, task: usize, backlog: bool) {
+        if !backlog {
+            self.backlogged.remove(&task);
+        } else if task < self.tasks && matches!(self.phase, Phase::Running | Phase::Ending) {
+            self.backlogged.insert(task);
+        }
+        self.schedule.set_backlog(!self.backlogged.is_empty(), now);
     }
 
     fn task_ended(&mut self, task: usize, out: &mut Vec<Action>) {

@@ -21,6 +21,7 @@ fn trigger(n: u128) -> TriggerId {
 fn settings() -> CheckpointSettings {
     CheckpointSettings {
         interval: Some(ms(1000)),
+        backlog_interval: None,
         mode: CheckpointingMode::ExactlyOnce,
         unaligned: None,
         timeout: ms(600),
@@ -32,6 +33,9 @@ fn settings() -> CheckpointSettings {
         after_tasks_finish: true,
         incremental: false,
         storage: CheckpointStorage::JobManager,
+        create_subdir: true,
+        sync_phase_timeout: None,
+        pause_sources: false,
         savepoint_dir: Some("/savepoints".into()),
     }
 }
@@ -160,6 +164,69 @@ fn a_checkpoint_that_takes_longer_than_the_interval_is_followed_by_the_next_at_o
     assert_eq!(c.handle(ms(3500), finalized(1)), [notified(1, true), triggered(2)]);
     assert_eq!(complete(&mut c, 3600, 2), [notified(2, true), Action::Discard { checkpoint: id(1) }], "missed beats are not made up for");
     assert_eq!(c.handle(ms(3700), Event::DiscardFinished { checkpoint: id(1) }), []);
+}
+
+fn backlog(task: usize, backlog: bool) -> Event {
+    Event::Backlog { task, backlog }
+}
+
+#[test]
+fn while_any_source_works_through_a_backlog_its_interval_counts() {
+    let settings = CheckpointSettings { backlog_interval: Some(ms(5000)), timeout: ms(60_000), ..settings() };
+    let mut c = coordinator(settings.clone());
+    assert_eq!(c.handle(ms(0), Event::Tick), [triggered(1)]);
+    complete(&mut c, 100, 1);
+    c.handle(ms(200), backlog(0, true));
+    c.handle(ms(200), backlog(1, true));
+    assert_eq!(c.next_wakeup(), Some(ms(1000)), "a beat that was set before stays");
+    assert_eq!(c.handle(ms(1000), Event::Tick), [triggered(2)]);
+    complete(&mut c, 1100, 2);
+    assert_eq!(c.next_wakeup(), Some(ms(6000)), "one interval of the backlog later");
+    c.handle(ms(1200), backlog(0, false));
+    assert_eq!(c.next_wakeup(), Some(ms(6000)), "the other source is still at it");
+    c.handle(ms(1300), backlog(1, false));
+    assert_eq!(c.next_wakeup(), Some(ms(2300)), "an interval from the end of the backlog");
+    c.handle(ms(1400), backlog(1, true));
+    c.handle(ms(1500), Event::TaskEnded { task: 1 });
+    c.handle(ms(1500), Event::DiscardFinished { checkpoint: id(1) });
+    assert_eq!(c.handle(ms(2300), Event::Tick), [triggered(3)]);
+    complete(&mut c, 2300, 3);
+    assert_eq!(c.next_wakeup(), Some(ms(3300)), "a source that has ended has no backlog");
+    c.handle(ms(2400), backlog(0, true));
+    c.handle(ms(2400), Event::JobRestarting);
+    assert_eq!(c.handle(ms(2500), Event::JobRestarted), [triggered(4)]);
+    complete(&mut c, 2600, 4);
+    assert_eq!(c.next_wakeup(), Some(ms(3500)), "tasks of a new attempt say it anew");
+}
+
+#[test]
+fn a_backlog_interval_of_zero_means_no_periodic_checkpoints_until_the_backlog_is_done_but_for_those_that_are_asked_for() {
+    let mut c = coordinator(CheckpointSettings { backlog_interval: Some(ms(0)), timeout: ms(60_000), min_pause: ms(300), ..settings() });
+    c.handle(ms(0), backlog(0, true));
+    assert_eq!(c.next_wakeup(), None);
+    assert_eq!(c.handle(ms(90_000), Event::Tick), []);
+    assert_eq!(c.handle(ms(90_000), requested(1, Request::Checkpoint { full: false })), [triggered(1)]);
+    complete(&mut c, 90_100, 1);
+    assert_eq!(c.next_wakeup(), None);
+    // A stop that fails lets the beat begin again, but not during a backlog.
+    assert!(!c.handle(ms(90_200), requested(2, stop(false))).is_empty());
+    c.handle(ms(90_250), Event::TriggerFailed { checkpoint: id(2), message: "disk full".to_owned() });
+    assert_eq!(c.next_wakeup(), None);
+    c.handle(ms(90_300), backlog(0, false));
+    assert_eq!(c.next_wakeup(), Some(ms(91_300)));
+    assert_eq!(c.handle(ms(91_300), Event::Tick), [triggered(3)]);
+    let mut never = coordinator(CheckpointSettings { interval: None, backlog_interval: Some(ms(5000)), ..settings() });
+    never.handle(ms(0), backlog(0, true));
+    assert_eq!(never.next_wakeup(), None, "without an interval there are no periodic checkpoints at all");
+}
+
+#[test]
+fn the_first_checkpoint_comes_at_once_when_sources_wait_for_it() {
+    let settings = CheckpointSettings { pause_sources: true, min_pause: ms(40), ..settings() };
+    for seed in 0..20 {
+        let c = Coordinator::new(settings.clone(), TASKS, id(1), false, ms(50), seed);
+        assert_eq!(c.next_wakeup(), Some(ms(90)));
+    }
 }
 
 #[test]
@@ -491,6 +558,7 @@ enum Step {
     Discarded,
     Restart,
     Restarted,
+    Backlog(usize, bool),
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -507,6 +575,7 @@ fn step() -> impl Strategy<Value = Step> {
         3 => Just(Step::Discarded),
         1 => Just(Step::Restart),
         1 => Just(Step::Restarted),
+        1 => (0usize..=TASKS, any::<bool>()).prop_map(|(task, on)| Step::Backlog(task, on)),
     ]
 }
 
@@ -547,6 +616,7 @@ fn event_of(step: &Step, world: &mut World) -> Option<Event> {
         Step::Discarded => Event::DiscardFinished { checkpoint: pick(0, world.discarding.iter().copied().collect())? },
         Step::Restart => Event::JobRestarting,
         Step::Restarted => Event::JobRestarted,
+        Step::Backlog(task, on) => backlog(*task, *on),
     })
 }
 
@@ -557,10 +627,11 @@ proptest! {
         steps in prop::collection::vec(step(), 1..120),
         (max_concurrent, num_retained, tolerable_failed) in (1usize..4, 1usize..4, 0usize..3),
         (min_pause, interval, after_tasks_finish) in (0u64..1500, prop::option::of(10u64..2000), any::<bool>()),
-        seed: u64,
+        (seed, backlog_interval) in (any::<u64>(), prop::option::of(0u64..4000)),
     ) {
         let settings = CheckpointSettings {
             interval: interval.map(ms), min_pause: ms(min_pause), max_concurrent, num_retained, tolerable_failed, after_tasks_finish,
+            backlog_interval: backlog_interval.map(ms),
             ..settings()
         };
         let mut coordinator = Coordinator::new(settings.clone(), TASKS, id(1), false, Duration::ZERO, seed);

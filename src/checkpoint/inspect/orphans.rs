@@ -1,6 +1,7 @@
 //! What lies in a checkpoint directory and belongs to no complete checkpoint: attempts that a crash interrupted, and shared files that
 //! no `_metadata` names. What a living job may still need is not looked at.
 
+use crate::checkpoint::exclusive::LOCK;
 use crate::checkpoint::layout::METADATA;
 use crate::checkpoint::open::read_manifest;
 use crate::storage::{Entry, Storage};
@@ -57,14 +58,31 @@ pub struct Orphans {
 /// Looks through `directory`: one that holds `<job id>/chk-*` or `savepoint-*`, or the directory of one job. `live`: the jobs whose
 /// processes live. What was written within `age` before `now` is left alone: its job may be one that is not known here.
 pub fn orphans(storage: &dyn Storage, directory: &Path, live: &[JobId], now: WallTime, age: Duration) -> io::Result<Orphans> {
-    let mut search = Search { storage, live, now, age, found: Orphans::default() };
+    let mut search = Search { storage, live, now, age, occupied: false, found: Orphans::default() };
     if storage.entry(directory)?.is_none() {
         let message = format!("{}: No such file or directory", directory.display());
         return Err(io::Error::new(io::ErrorKind::NotFound, message));
     }
     let own = job_of(directory);
     let base = if own.is_some() { directory.parent().unwrap_or(directory) } else { directory };
-    let named = search.named_files(base)?;
+    let mut named = search.named_files(base)?;
+    // Checkpoints of a job may lie directly in it; the lock is held while this looks, so that no such job begins meanwhile.
+    let lock = directory.join(LOCK);
+    let lock = if storage.entry(&lock)?.is_some() { Some(storage.lock(&lock)?) } else { None };
+    if let Some(held) = &lock {
+        search.name(&mut named, directory)?;
+        if held.is_none() {
+            search
+                .found
+                .remarks
+                .push(format!("{}: the job whose checkpoints lie directly in it runs; they are left alone", directory.display()));
+            search.occupied = true;
+        } else if let Some(named) = &named {
+            for shared in SHARED {
+                search.shared(&directory.join(shared), named, 0)?;
+            }
+        }
+    }
     match own {
         Some(job) => search.job(directory, job, named.as_ref())?,
         None => {
@@ -103,6 +121,8 @@ struct Search<'a> {
     live: &'a [JobId],
     now: WallTime,
     age: Duration,
+    /// The checkpoints directly in the directory are those of a job that runs.
+    occupied: bool,
     found: Orphans,
 }
 
@@ -119,24 +139,30 @@ impl Search<'_> {
     fn named_files(&mut self, base: &Path) -> io::Result<Option<BTreeSet<PathBuf>>> {
         let mut named = Some(BTreeSet::new());
         for job in self.storage.list(base)?.into_iter().filter(|e| e.is_dir && job_of(&e.path).is_some()) {
-            for checkpoint in self.storage.list(&job.path)?.into_iter().filter(|e| e.is_dir) {
-                if self.storage.entry(&checkpoint.path.join(METADATA))?.is_none() {
-                    continue;
+            self.name(&mut named, &job.path)?;
+        }
+        Ok(named)
+    }
+
+    /// Adds the files that the checkpoints in `parent` name.
+    fn name(&mut self, named: &mut Option<BTreeSet<PathBuf>>, parent: &Path) -> io::Result<()> {
+        for checkpoint in self.storage.list(parent)?.into_iter().filter(|e| e.is_dir) {
+            if self.storage.entry(&checkpoint.path.join(METADATA))?.is_none() {
+                continue;
+            }
+            match read_manifest(self.storage, &checkpoint.path) {
+                Ok(manifest) => {
+                    if let Some(named) = named {
+                        named.extend(manifest.files().map(|file| normal(&checkpoint.path.join(&file.path))));
+                    }
                 }
-                match read_manifest(self.storage, &checkpoint.path) {
-                    Ok(manifest) => {
-                        if let Some(named) = &mut named {
-                            named.extend(manifest.files().map(|file| normal(&checkpoint.path.join(&file.path))));
-                        }
-                    }
-                    Err(error) => {
-                        self.found.remarks.push(format!("shared files are left alone, because a _metadata cannot be read: {error}"));
-                        named = None;
-                    }
+                Err(error) => {
+                    self.found.remarks.push(format!("shared files are left alone, because a _metadata cannot be read: {error}"));
+                    *named = None;
                 }
             }
         }
-        Ok(named)
+        Ok(())
     }
 
     /// What nobody needs in the directory of one job.
@@ -168,7 +194,7 @@ impl Search<'_> {
     fn savepoint(&mut self, entry: &Entry) -> io::Result<()> {
         let name = name_of(&entry.path);
         let Some(rest) = name.strip_prefix("savepoint-") else {
-            return if name.starts_with("chk-") { self.snapshot(entry) } else { Ok(()) };
+            return if name.starts_with("chk-") && !self.occupied { self.snapshot(entry) } else { Ok(()) };
         };
         // `savepoint-<first 6 of the job id>-<12 hex>`
         let hex = |text: &str, length: usize| text.len() == length && text.bytes().all(|b| b.is_ascii_hexdigit());

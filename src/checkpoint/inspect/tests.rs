@@ -555,6 +555,27 @@ fn an_unfinished_checkpoint_is_an_orphan_unless_its_job_lives_or_it_is_young() {
 }
 
 #[test]
+fn what_nobody_needs_of_checkpoints_directly_in_a_directory_is_found_unless_their_job_runs() {
+    let dir = tempfile::tempdir().unwrap();
+    saved(&dir.path().join("chk-3"), &ROWS);
+    for name in ["chk-4/totals/part-0.parquet", "shared/0-0-000007.sst.2", "flink.lock"] {
+        let path = dir.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, "x").unwrap();
+    }
+    let look = || orphans(&LocalStorage, dir.path(), &[], WallTime(i64::MAX / 2), Duration::from_secs(1)).unwrap();
+    let held = LocalStorage.lock(&dir.path().join("flink.lock")).unwrap();
+    let found = look();
+    assert_eq!((found.orphans.len(), found.remarks.len()), (0, 1), "{:?}", found.remarks);
+    drop(held);
+    let found = look();
+    let names: Vec<_> = found.orphans.iter().map(|o| o.path.strip_prefix(dir.path()).unwrap().to_str().unwrap()).collect();
+    assert_eq!((names, found.complete), (vec!["shared/0-0-000007.sst.2", "chk-4"], 1));
+    fs::remove_file(dir.path().join("flink.lock")).unwrap();
+    assert_eq!(look().orphans.len(), 1, "a directory called shared may be anybody's");
+}
+
+#[test]
 fn the_snapshots_in_a_directory_are_listed_oldest_first() {
     let dir = tempfile::tempdir().unwrap();
     for name in ["savepoint-00002a-000000000001", "00000000000000000000000000000001/chk-7"] {

@@ -65,6 +65,11 @@ impl Watch {
 }
 
 impl SplitQueue {
+    /// True as long as splits of the start are left, if new files are looked for after them.
+    pub(super) fn is_backlogged(&self) -> bool {
+        self.watch.as_ref().is_some_and(|watch| watch.next.is_none())
+    }
+
     /// A queue of these splits, in this order.
     pub(super) fn new(splits: Vec<Split>, watch: Option<Watch>) -> Self {
         Self { splits: splits.into(), watch }

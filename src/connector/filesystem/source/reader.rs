@@ -51,6 +51,8 @@ pub(super) struct FileReader {
     /// What goes out next: decoded, but not in the position yet.
     held: Option<Held>,
     idle: bool,
+    /// Files of the start are left, and new ones are looked for after them.
+    backlog: bool,
     sleep: Option<Pin<Box<Sleep>>>,
 }
 
@@ -71,6 +73,7 @@ enum Decoded {
 
 impl FileReader {
     pub(super) fn new(parts: FileReaderParts) -> Self {
+        let backlog = parts.queue.lock().unwrap_or_else(PoisonError::into_inner).is_backlogged();
         Self {
             name: parts.name,
             storage: parts.storage,
@@ -86,6 +89,7 @@ impl FileReader {
             current: None,
             held: None,
             idle: false,
+            backlog,
             sleep: None,
         }
     }
@@ -110,7 +114,10 @@ impl FileReader {
             if let Some(split) = self.started.pop_front() {
                 return Ok(Ok(split));
             }
-            let taken = self.queue.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+            let taken = queue.take();
+            self.backlog = queue.is_backlogged();
+            drop(queue);
             match taken.map_err(|e| ConnectorError::io(format!("source {}: looking for files", self.name), e))? {
                 Take::Split(split) => {
                     (self.idle, self.sleep) = (false, None);
@@ -254,5 +261,9 @@ impl SourceReader for FileReader {
     fn snapshot(&mut self) -> Result<RecordBatch, ConnectorError> {
         let open = self.current.iter().map(|reader| &reader.split).chain(&self.started);
         to_batch(self.done.iter(), open)
+    }
+
+    fn is_backlogged(&self) -> bool {
+        self.backlog
     }
 }

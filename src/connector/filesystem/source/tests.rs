@@ -359,7 +359,7 @@ async fn a_watched_directory_yields_new_files_once_and_never_ends() {
     let mut first = readers.pop().unwrap();
     for reader in [&mut first, &mut second] {
         assert!(matches!(poll(reader), Poll::Ready(Ok(SourceEvent::Idle))));
-        assert!(poll(reader).is_pending());
+        assert!(poll(reader).is_pending() && !reader.is_backlogged());
     }
     std::fs::create_dir(dir.path().join("in")).unwrap();
     write(dir.path(), "in/a", "1\n");
@@ -380,6 +380,25 @@ async fn a_watched_directory_yields_new_files_once_and_never_ends() {
     let mut restored = self::readers(&source, 1, &snapshots).unwrap().remove(0);
     assert!(matches!(poll(&mut restored), Poll::Ready(Ok(SourceEvent::Batch(batch))) if numbers(&batch) == [3]));
     assert!(matches!(poll(&mut restored), Poll::Ready(Ok(SourceEvent::Idle))));
+}
+
+#[test]
+fn the_files_of_the_start_are_a_backlog_if_new_ones_are_looked_for_after_them() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir(dir.path().join("in")).unwrap();
+    write(dir.path(), "in/a", "1\n");
+    write(dir.path(), "in/b", "2\n");
+    let mut source = source(dir.path(), "in", ReadSizes::default());
+    assert!(!readers(&source, 1, &[]).unwrap().remove(0).is_backlogged(), "the source ends by itself");
+    source.monitor = Some(Duration::from_secs(10));
+    let mut readers = readers(&source, 2, &[]).unwrap();
+    assert!(readers.iter().all(|reader| reader.is_backlogged()));
+    for reader in &mut readers {
+        while let Poll::Ready(Ok(SourceEvent::Batch(_))) = poll(reader) {
+            assert!(reader.is_backlogged(), "there may be another one");
+        }
+        assert!(!reader.is_backlogged(), "it has looked and there was none");
+    }
 }
 
 #[test]
