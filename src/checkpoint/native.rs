@@ -51,7 +51,7 @@ pub(super) fn write_store(
     let (mut files, mut written) = (Vec::new(), 0);
     for file in image.files() {
         let identity = format!("{SHARED}{store}-{}", file.name);
-        let entry = match (file.state.is_some(), to.sharing) {
+        let entry = match (file.is_immutable(), to.sharing) {
             (true, Some(_)) if known.get(identity.as_str()).is_some_and(|known| known.bytes == Some(ByteSize(file.bytes))) => {
                 known[identity.as_str()].clone()
             }

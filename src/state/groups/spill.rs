@@ -7,7 +7,7 @@ use super::keys::BatchKeys;
 use super::layout::{DIRTY, FLAGS, GroupLayout, LIVE, MARK, USED};
 use super::rows::Rows;
 use super::{GroupRef, GroupTable, Table, add, codec, find};
-use crate::state::rocksdb::{Changes, Charge, Flush, FlushPart, Store};
+use crate::state::rocksdb::{Changes, Charge, Flush, FlushPart, Store, family_of};
 use crate::state::{StateError, canonical_key};
 use crate::types::{KeyGroup, hash_keys};
 use arrow::array::ArrayRef;
@@ -21,6 +21,8 @@ type StoreKeys = BTreeSet<Box<[u8]>>;
 #[derive(Debug)]
 pub(super) struct Spill {
     store: Arc<Store>,
+    /// The column family of its rows.
+    family: String,
     charge: Charge,
     /// Groups that are in the store and not in memory.
     absent: usize,
@@ -123,8 +125,8 @@ const SWEEP_ROWS: u32 = 4_096;
 impl GroupTable {
     /// Puts a store behind the table, which is empty.
     pub(in crate::state) fn spill_to(&mut self, store: Arc<Store>, charge: Charge) {
-        let (deleted, touched) = (BTreeSet::new(), Vec::new());
-        self.spill = Some(Box::new(Spill { store, charge, absent: 0, deleted, flush: None, hand: (0, 0), touched }));
+        let (deleted, touched, family) = (BTreeSet::new(), Vec::new(), family_of(&self.descriptor.name));
+        self.spill = Some(Box::new(Spill { store, family, charge, absent: 0, deleted, flush: None, hand: (0, 0), touched }));
     }
 
     fn key_group_of_table(&self, table: usize) -> KeyGroup {
@@ -184,7 +186,7 @@ impl GroupTable {
             changes.delete(&key);
         }
         changes.sort();
-        spill.store.write(&self.descriptor.name, &changes)?;
+        spill.store.write(&spill.family, &changes)?;
         spill.absent += victims.len();
         let keys: Vec<ArrayRef> = self.keys(&victims)?.iter().map(canonical_key).collect();
         let mut hashes = Vec::new();
@@ -263,7 +265,7 @@ impl GroupTable {
         } else {
             let (tables, layout) = (&mut self.tables, &self.layout);
             let mut found = 0;
-            let result = spill.store.get_many(&self.descriptor.name, &wanted, |number, value| {
+            let result = spill.store.get_many(&spill.family, &wanted, |number, value| {
                 let at = places[number].2;
                 let table = &mut tables[groups[at].table as usize];
                 let row = add(table, keys, at, hashes[at], stride)?;
@@ -335,8 +337,8 @@ impl GroupTable {
             return None;
         }
         let deleted = spill.deleted.clone();
-        let (state, layout) = (self.descriptor.name.clone(), Arc::clone(&self.layout));
-        Some(Box::new(move |store| write_changes(store, &state, &layout, frozen, deleted)))
+        let (family, layout) = (spill.family.clone(), Arc::clone(&self.layout));
+        Some(Box::new(move |store| write_changes(store, &family, &layout, frozen, deleted)))
     }
 
     /// The changes of the last barrier are being written by `flush`.
@@ -351,7 +353,7 @@ impl GroupTable {
 /// Writes frozen rows that changed and deletes what was deleted, key group by key group.
 fn write_changes(
     store: &Store,
-    state: &str,
+    family: &str,
     layout: &GroupLayout,
     mut frozen: VecDeque<(KeyGroup, Arc<Rows>)>,
     deleted: StoreKeys,
@@ -377,9 +379,9 @@ fn write_changes(
     if rows < SMALL_FLUSH {
         while next(&mut changes)? {}
         changes.sort();
-        return store.write(state, &changes);
+        return store.write(family, &changes);
     }
-    store.ingest(state, |put| {
+    store.ingest(family, |put| {
         while next(&mut changes)? {
             changes.sort();
             put(&changes)?;

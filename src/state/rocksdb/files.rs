@@ -22,12 +22,24 @@ pub struct StoreImage {
 pub struct ImageFile {
     /// Its name in the store. An SST file never changes, and no other one of the same store ever has its name.
     pub name: String,
-    /// The state whose rows it holds; `None` if it belongs to the store as a whole.
+    /// The state whose rows it holds; `None` if it holds those of several, or belongs to the store as a whole.
     pub state: Option<String>,
     /// Where it is.
     pub path: PathBuf,
     /// Its length.
     pub bytes: u64,
+}
+
+impl ImageFile {
+    /// True for a file of rows, which later images may have, too.
+    pub fn is_immutable(&self) -> bool {
+        is_sst(&self.name)
+    }
+}
+
+/// True for the names of files of rows.
+pub(super) fn is_sst(name: &str) -> bool {
+    Path::new(name).extension().is_some_and(|extension| extension == "sst")
 }
 
 impl fmt::Debug for StoreImage {

@@ -6,6 +6,7 @@
 
 mod changes;
 mod directory;
+mod expiry;
 mod files;
 mod flush;
 mod memory;
@@ -21,6 +22,7 @@ pub use flush::StoreSnapshot;
 pub use settings::{BackendSettings, Compression, RocksSettings};
 
 pub(super) use changes::Changes;
+pub(super) use expiry::{NEVER, put_expiry, set_expiry, split_expiry};
 pub(super) use flush::{Flush, FlushPart, Ticket};
 pub(super) use memory::Charge;
 pub(super) use reader::StoreReader;

@@ -1,7 +1,7 @@
 //! Reading the rows of a store that nobody writes to: an image, or the files of a checkpoint.
 
 use super::directory::Backend;
-use super::files::{StoreFiles, StoreImage};
+use super::files::{StoreFiles, StoreImage, is_sst};
 use super::store::Db;
 use super::{failed, io_failed};
 use crate::state::StateError;
@@ -66,8 +66,7 @@ impl StoreReader {
         let scratch = Scratch(directory.clone());
         fs::create_dir_all(&directory).map_err(io_failed("store"))?;
         for file in &files.files {
-            let is_immutable = Path::new(&file.name).extension().is_some_and(|extension| extension == "sst");
-            file.source.place(&directory.join(&file.name), is_immutable).map_err(io_failed(&file.name))?;
+            file.source.place(&directory.join(&file.name), is_sst(&file.name)).map_err(io_failed(&file.name))?;
         }
         let db = open(&directory, "store")?;
         Ok(Self { db, _files: Files::Copied(scratch, backend.clone()) })

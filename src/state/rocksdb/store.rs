@@ -2,20 +2,22 @@
 
 use super::changes::Changes;
 use super::directory::{Backend, Rocks};
-use super::files::{ImageFile, StoreImage};
+use super::expiry::Expiring;
+use super::files::{ImageFile, StoreImage, is_sst};
 use super::settings::{Compression, RocksSettings, Style};
-use super::{failed, family_of, io_failed, reader, state_of};
+use super::{failed, io_failed, reader, state_of};
 use crate::state::StateError;
+use crate::types::WallTime;
 use ::rocksdb::checkpoint::Checkpoint;
 use ::rocksdb::{
     BlockBasedIndexType, BlockBasedOptions, BoundColumnFamily, DBCompactionStyle, DBCompressionType, DBWithThreadMode,
     IngestExternalFileOptions, LogLevel, MultiThreaded, Options, SstFileWriter, WriteBatch, WriteOptions,
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub(super) type Db = DBWithThreadMode<MultiThreaded>;
@@ -29,6 +31,10 @@ pub(crate) struct Store {
     name: String,
     opened: Mutex<Option<Opened>>,
     next_file: AtomicU64,
+    /// Families whose values begin with their expiry.
+    expiring: Mutex<BTreeSet<String>>,
+    /// What the time is for them.
+    now: Arc<AtomicI64>,
 }
 
 #[derive(Clone)]
@@ -56,7 +62,20 @@ impl fmt::Debug for Store {
 impl Store {
     /// A store; nothing is opened before it is needed. `name`: what it is called in errors. Only with the `rocksdb` backend.
     pub(crate) fn new(backend: &Backend, name: &str) -> Self {
-        Self { backend: backend.clone(), name: name.to_owned(), opened: Mutex::new(None), next_file: AtomicU64::new(0) }
+        let (opened, next_file) = (Mutex::new(None), AtomicU64::new(0));
+        let (expiring, now) = (Mutex::default(), Arc::new(AtomicI64::new(i64::MIN)));
+        Self { backend: backend.clone(), name: name.to_owned(), opened, next_file, expiring, now }
+    }
+
+    /// All values of `family` begin with [`super::put_expiry`]: rows may vanish once that time has passed. To be said before the first row
+    /// is written.
+    pub(crate) fn expire(&self, family: &str) {
+        self.expiring.lock().unwrap_or_else(PoisonError::into_inner).insert(family.to_owned());
+    }
+
+    /// The time by which rows expire. It is looked at when a compaction begins.
+    pub(crate) fn set_time(&self, now: WallTime) {
+        self.now.store(now.0, Ordering::Relaxed);
     }
 
     fn rocks(&self) -> Result<&Rocks, StateError> {
@@ -84,25 +103,28 @@ impl Store {
         Ok(opened.insert(Opened { db: Arc::new(db), directory }).clone())
     }
 
-    fn family<'a>(&self, db: &'a Db, state: &str) -> Result<Arc<BoundColumnFamily<'a>>, StateError> {
-        let family = family_of(state);
-        if db.cf_handle(&family).is_none() {
-            db.create_cf(&family, &family_options(self.rocks()?)).map_err(failed(state))?;
+    fn family<'a>(&self, db: &'a Db, family: &str) -> Result<Arc<BoundColumnFamily<'a>>, StateError> {
+        if db.cf_handle(family).is_none() {
+            let mut options = family_options(self.rocks()?);
+            if self.expiring.lock().unwrap_or_else(PoisonError::into_inner).contains(family) {
+                options.set_compaction_filter_factory(Expiring::new(&self.now));
+            }
+            db.create_cf(family, &options).map_err(failed(family))?;
         }
-        db.cf_handle(&family).ok_or_else(|| StateError::Invariant(format!("the column family of state {state} is gone")))
+        db.cf_handle(family).ok_or_else(|| StateError::Invariant(format!("the column family {family} is gone")))
     }
 
     /// Looks up sorted `keys`; `found` is called with the number and value of each one that is there.
     pub(crate) fn get_many(
         &self,
-        state: &str,
+        family: &str,
         keys: &[&[u8]],
         mut found: impl FnMut(usize, &[u8]) -> Result<(), StateError>,
     ) -> Result<(), StateError> {
         let opened = self.open()?;
-        let family = self.family(&opened.db, state)?;
-        for (at, value) in opened.db.batched_multi_get_cf(&family, keys.iter().copied(), true).into_iter().enumerate() {
-            if let Some(value) = value.map_err(failed(state))? {
+        let handle = self.family(&opened.db, family)?;
+        for (at, value) in opened.db.batched_multi_get_cf(&handle, keys.iter().copied(), true).into_iter().enumerate() {
+            if let Some(value) = value.map_err(failed(family))? {
                 found(at, &value)?;
             }
         }
@@ -110,36 +132,36 @@ impl Store {
     }
 
     /// Writes sorted changes; they are there when this returns.
-    pub(crate) fn write(&self, state: &str, changes: &Changes) -> Result<(), StateError> {
+    pub(crate) fn write(&self, family: &str, changes: &Changes) -> Result<(), StateError> {
         if changes.len() >= INGEST_ROWS {
-            return self.ingest(state, |put| put(changes));
+            return self.ingest(family, |put| put(changes));
         }
         if changes.is_empty() {
             return Ok(());
         }
         let opened = self.open()?;
-        let family = self.family(&opened.db, state)?;
+        let handle = self.family(&opened.db, family)?;
         let mut batch = WriteBatch::default();
         for (key, value) in changes.iter() {
             match value {
-                Some(value) => batch.put_cf(&family, key, value),
-                None => batch.delete_cf(&family, key),
+                Some(value) => batch.put_cf(&handle, key, value),
+                None => batch.delete_cf(&handle, key),
             }
         }
         let mut options = WriteOptions::default();
         // The checkpoint is the recovery log.
         options.disable_wal(true);
-        opened.db.write_opt(batch, &options).map_err(failed(state))
+        opened.db.write_opt(batch, &options).map_err(failed(family))
     }
 
     /// Writes many changes as SST files. `fill` hands over sorted changes, each batch of them behind the one before.
     pub(crate) fn ingest(
         &self,
-        state: &str,
+        family: &str,
         fill: impl FnOnce(&mut dyn FnMut(&Changes) -> Result<(), StateError>) -> Result<(), StateError>,
     ) -> Result<(), StateError> {
         let opened = self.open()?;
-        let family = self.family(&opened.db, state)?;
+        let handle = self.family(&opened.db, family)?;
         let rocks = self.rocks()?;
         let options = family_options(rocks);
         let largest = rocks.settings.target_file_size.0.max(1 << 20);
@@ -151,7 +173,7 @@ impl Store {
                     let number = self.next_file.fetch_add(1, Ordering::Relaxed);
                     let path = opened.directory.0.join(format!("ingest-{number}.sst"));
                     let writer = SstFileWriter::create(&options);
-                    writer.open(&path).map_err(failed(state))?;
+                    writer.open(&path).map_err(failed(family))?;
                     paths.push(path);
                     current = Some(writer);
                 }
@@ -160,22 +182,32 @@ impl Store {
                     Some(value) => writer.put(key, value),
                     None => writer.delete(key),
                 }
-                .map_err(failed(state))?;
+                .map_err(failed(family))?;
             }
             if let Some(mut full) = current.take_if(|writer| writer.file_size() >= largest) {
-                full.finish().map_err(failed(state))?;
+                full.finish().map_err(failed(family))?;
             }
             Ok(())
         })?;
         if let Some(mut last) = current {
-            last.finish().map_err(failed(state))?;
+            last.finish().map_err(failed(family))?;
         }
         if paths.is_empty() {
             return Ok(());
         }
         let mut options = IngestExternalFileOptions::default();
         options.set_move_files(true);
-        opened.db.ingest_external_file_cf_opts(&family, &options, paths).map_err(failed(state))
+        opened.db.ingest_external_file_cf_opts(&handle, &options, paths).map_err(failed(family))
+    }
+
+    /// Compacts all rows of a family.
+    #[cfg(test)]
+    pub(crate) fn compact(&self, family: &str) -> Result<(), StateError> {
+        let opened = self.open()?;
+        let handle = self.family(&opened.db, family)?;
+        opened.db.flush_cf(&handle).map_err(failed(family))?;
+        opened.db.compact_range_cf(&handle, None::<&[u8]>, None::<&[u8]>);
+        Ok(())
     }
 
     /// Freezes what was written so far: all files of the store as they are now, by hard links. Nothing that is written later is in it.
@@ -195,20 +227,18 @@ impl Store {
         }
         // Options and log of this process say nothing about the state.
         files.retain(|(name, _)| is_sst(name) || name == "CURRENT" || name.starts_with("MANIFEST-"));
-        let file = |(name, bytes): (String, u64)| ImageFile { state: states.get(&name).cloned(), path: path.join(&name), name, bytes };
+        let file = |(name, bytes): (String, u64)| ImageFile { state: states.get(&name).cloned().flatten(), path: path.join(&name), name, bytes };
         Ok(StoreImage::new(self.backend.clone(), path.clone(), files.into_iter().map(file).collect(), Box::new(directory)))
     }
 }
 
-fn is_sst(name: &str) -> bool {
-    Path::new(name).extension().is_some_and(|extension| extension == "sst")
-}
-
-/// The state of each SST file.
-fn states_of_files(db: &Db) -> Result<BTreeMap<String, String>, ::rocksdb::Error> {
-    let state =
-        |file: ::rocksdb::LiveFile| Some((file.name.trim_start_matches('/').to_owned(), state_of(&file.column_family_name)?.to_owned()));
-    Ok(db.live_files()?.into_iter().filter_map(state).collect())
+/// The state of each SST file; `None` where its family holds several.
+fn states_of_files(db: &Db) -> Result<BTreeMap<String, Option<String>>, ::rocksdb::Error> {
+    let state = |file: ::rocksdb::LiveFile| {
+        let name = file.name.trim_start_matches('/').to_owned();
+        (name, state_of(&file.column_family_name).map(str::to_owned))
+    };
+    Ok(db.live_files()?.into_iter().map(state).collect())
 }
 
 fn list(directory: &Path) -> std::io::Result<Vec<(String, u64)>> {

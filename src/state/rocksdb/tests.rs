@@ -1,13 +1,14 @@
 //! The store by itself: what is written is found, and an image shows its moment.
 
 use super::{Backend, BackendSettings, Changes, Flush, Store, StoreReader, Ticket};
-use crate::types::{KeyGroupRange, MaxParallelism, Parallelism};
+use crate::types::{KeyGroupRange, MaxParallelism, Parallelism, WallTime};
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 use tempfile::TempDir;
 
 const STATE: &str = "groups";
+const FAMILY: &str = "state/groups";
 
 fn backend(directory: &TempDir, name: &str) -> Backend {
     Backend::new(&BackendSettings::RocksDb(Box::default()), directory.path().join(name))
@@ -37,7 +38,7 @@ fn read(reader: &StoreReader) -> Vec<(Vec<u8>, Vec<u8>)> {
             left -= 1;
             Ok(left > 0)
         };
-        next = reader.rows(&super::family_of(STATE), next.as_deref(), all, row).unwrap();
+        next = reader.rows(FAMILY, next.as_deref(), all, row).unwrap();
         if next.is_none() {
             return rows;
         }
@@ -49,11 +50,11 @@ fn rows_are_found_whether_they_were_written_in_small_batches_or_in_large_ones() 
     let directory = TempDir::new().unwrap();
     let store = Store::new(&backend(&directory, "job"), "store");
     assert!(!store.is_open(), "nothing was needed yet");
-    store.write(STATE, &puts(0..5_000, b"large")).unwrap();
-    store.write(STATE, &puts(0..10, b"small")).unwrap();
+    store.write(FAMILY, &puts(0..5_000, b"large")).unwrap();
+    store.write(FAMILY, &puts(0..10, b"small")).unwrap();
     let mut deletes = Changes::default();
     deletes.delete(&key(3));
-    store.write(STATE, &deletes).unwrap();
+    store.write(FAMILY, &deletes).unwrap();
     let keys = [key(2), key(3), key(4_999), key(5_000)];
     let keys: Vec<&[u8]> = keys.iter().map(Vec::as_slice).collect();
     let mut found = Vec::new();
@@ -61,7 +62,7 @@ fn rows_are_found_whether_they_were_written_in_small_batches_or_in_large_ones() 
         found.push((at, value.to_vec()));
         Ok(())
     };
-    store.get_many(STATE, &keys, note).unwrap();
+    store.get_many(FAMILY, &keys, note).unwrap();
     assert_eq!(found, [(0, b"small".to_vec()), (2, b"large".to_vec())]);
 }
 
@@ -70,12 +71,12 @@ fn an_image_has_the_rows_of_its_barrier_and_nothing_that_was_written_later() {
     let directory = TempDir::new().unwrap();
     let backend = backend(&directory, "job");
     let store = Arc::new(Store::new(&backend, "store"));
-    store.write(STATE, &puts(0..2_000, b"old")).unwrap();
-    let flush = Flush::new(Arc::clone(&store), vec![Box::new(|store: &Store| store.write(STATE, &puts(0..500, b"barrier")))]);
+    store.write(FAMILY, &puts(0..2_000, b"old")).unwrap();
+    let flush = Flush::new(Arc::clone(&store), vec![Box::new(|store: &Store| store.write(FAMILY, &puts(0..500, b"barrier")))]);
     let ticket = Ticket::new(Arc::clone(&flush));
     // Whoever writes later values waits for it.
     flush.finish().unwrap();
-    store.write(STATE, &puts(0..2_000, b"later")).unwrap();
+    store.write(FAMILY, &puts(0..2_000, b"later")).unwrap();
     let image = ticket.image().unwrap();
     let files = image.files();
     assert!(files.iter().any(|file| file.name == "CURRENT" && file.state.is_none()));
@@ -103,7 +104,7 @@ fn an_image_has_the_rows_of_its_barrier_and_nothing_that_was_written_later() {
 fn a_barrier_that_nobody_takes_an_image_of_is_written_all_the_same() {
     let directory = TempDir::new().unwrap();
     let store = Arc::new(Store::new(&backend(&directory, "job"), "store"));
-    let flush = Flush::new(Arc::clone(&store), vec![Box::new(|store: &Store| store.write(STATE, &puts(0..1, b"x")))]);
+    let flush = Flush::new(Arc::clone(&store), vec![Box::new(|store: &Store| store.write(FAMILY, &puts(0..1, b"x")))]);
     drop(Ticket::new(Arc::clone(&flush)));
     flush.finish().unwrap();
     let mut found = 0;
@@ -111,7 +112,7 @@ fn a_barrier_that_nobody_takes_an_image_of_is_written_all_the_same() {
         found += 1;
         Ok(())
     };
-    store.get_many(STATE, &[&key(0)], note).unwrap();
+    store.get_many(FAMILY, &[&key(0)], note).unwrap();
     assert_eq!(found, 1);
 }
 
@@ -132,13 +133,13 @@ fn working_directories_go_with_their_job_and_those_of_dead_jobs_with_the_next_on
     let (dead, mine, alive) = ("0".repeat(31) + "1", "0".repeat(31) + "2", "0".repeat(31) + "3");
     let other = backend(&directory, &alive);
     let store = Store::new(&other, "store");
-    store.write(STATE, &puts(0..1, b"x")).unwrap();
+    store.write(FAMILY, &puts(0..1, b"x")).unwrap();
     for name in [dead.as_str(), "somebody-elses"] {
         fs::create_dir_all(directory.path().join(name).join("store-0")).unwrap();
         fs::write(directory.path().join(name).join("flink.lock"), "").unwrap();
     }
     let own = backend(&directory, &mine);
-    Store::new(&own, "store").write(STATE, &puts(0..1, b"x")).unwrap();
+    Store::new(&own, "store").write(FAMILY, &puts(0..1, b"x")).unwrap();
     let names = || {
         let names = fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
         names.collect::<std::collections::BTreeSet<_>>()
@@ -146,4 +147,49 @@ fn working_directories_go_with_their_job_and_those_of_dead_jobs_with_the_next_on
     assert_eq!(names(), [mine, alive, "somebody-elses".to_owned()].into_iter().collect());
     drop((own, store, other));
     assert_eq!(names(), ["somebody-elses".to_owned()].into_iter().collect());
+}
+
+/// The keys below 100 that are in the store.
+fn there(store: &Store) -> Vec<u32> {
+    let keys: Vec<Vec<u8>> = (0..100).map(key).collect();
+    let keys: Vec<&[u8]> = keys.iter().map(Vec::as_slice).collect();
+    let mut found = Vec::new();
+    let note = |at: usize, _: &[u8]| {
+        found.push(at as u32);
+        Ok(())
+    };
+    store.get_many(FAMILY, &keys, note).unwrap();
+    found
+}
+
+#[test]
+fn compaction_drops_the_rows_whose_time_has_passed_and_no_others() {
+    let directory = TempDir::new().unwrap();
+    let store = Store::new(&backend(&directory, "job"), "store");
+    store.expire(FAMILY);
+    let mut changes = Changes::default();
+    for number in 0..100 {
+        let expires_at = if number % 10 == 9 { super::NEVER } else { i64::from(number) };
+        changes.put(
+            |out| out.extend(key(number)),
+            |out| {
+                let start = out.len();
+                super::put_expiry(out, super::NEVER);
+                out.push(7);
+                super::set_expiry(out, start, expires_at);
+            },
+        );
+    }
+    store.write(FAMILY, &changes).unwrap();
+    store.compact(FAMILY).unwrap();
+    assert_eq!(there(&store).len(), 100, "no time was told");
+    store.set_time(WallTime(50));
+    assert_eq!(there(&store).len(), 100, "nothing was compacted since");
+    store.compact(FAMILY).unwrap();
+    assert_eq!(there(&store), (0..100).filter(|number| *number > 50 || number % 10 == 9).collect::<Vec<_>>());
+    let other = Store::new(&backend(&directory, "other"), "store");
+    other.set_time(WallTime(50));
+    other.write(FAMILY, &changes).unwrap();
+    other.compact(FAMILY).unwrap();
+    assert_eq!(there(&other).len(), 100, "the family has not said that its rows expire");
 }
