@@ -46,6 +46,7 @@ fn spec(key: TypeKind, update_before: bool, mini_batch: bool) -> AggregateSpec {
         input_mode: ChangelogMode::AppendOnly,
         emit_update_before: update_before,
         mini_batch,
+        state_ttl: None,
         batch_mode: false,
     }
 }

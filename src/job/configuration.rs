@@ -40,6 +40,8 @@ pub struct Configuration {
     pub automatic_mode: bool,
     /// `table.exec.mini-batch.enabled`
     pub mini_batch: bool,
+    /// `table.exec.state.ttl`
+    pub state_ttl: Option<Duration>,
     /// `table.exec.sink.not-null-enforcer = DROP`
     pub drops_nulls: bool,
     /// Whether `restart-strategy.type` was set.
@@ -107,10 +109,11 @@ pub fn read(entries: &[Entry], defaults: &Defaults, problems: &mut Vec<Problem>)
         options: Vec::new(),
     };
     let mini_batch = reader.bool("table.exec.mini-batch.enabled");
+    let state_ttl = Some(reader.duration("table.exec.state.ttl")).filter(|ttl| !ttl.is_zero());
     let drops_nulls = NOT_NULL_ENFORCERS.get(reader.word("table.exec.sink.not-null-enforcer")) == Some(&"DROP");
     let settings = JobSettings { options: effective(entries, &settings), ..settings };
     let named_restart = deciding(entries, "restart-strategy.type").is_some();
-    Configuration { settings, automatic_mode, mini_batch, drops_nulls, named_restart }
+    Configuration { settings, automatic_mode, mini_batch, state_ttl, drops_nulls, named_restart }
 }
 
 fn check_keys(entries: &[Entry], problems: &mut Vec<Problem>) {
@@ -700,8 +703,8 @@ mod tests {
         assert_eq!(found.idle_timeout, Some(Duration::from_secs(5)));
         let never = settings("execution.checkpointing.interval-during-backlog = 0");
         assert_eq!(never.checkpointing.backlog_interval, Some(Duration::ZERO));
-        let (configuration, _) = load("table.exec.sink.not-null-enforcer = \"drop\"", &[]);
-        assert!(configuration.drops_nulls);
+        let (configuration, _) = load("table.exec.state.ttl = \"1 d\"\ntable.exec.sink.not-null-enforcer = \"drop\"", &[]);
+        assert_eq!((configuration.state_ttl, configuration.drops_nulls), (Some(Duration::from_hours(24)), true));
     }
 
     #[test]
@@ -762,7 +765,6 @@ mod tests {
                 "state.backend.rocksdb.compression.per.level: \"SNAPPY_COMPRESSION\" is not available: use LZ4_COMPRESSION or NO_COMPRESSION",
             ),
             ("state.backend.rocksdb.memory.fixed-per-tm = 0", "state.backend.rocksdb.memory.fixed-per-tm: the backend needs memory"),
-            ("table.exec.state.ttl = \"1 h\"", "\"table.exec.state.ttl\" is not supported yet"),
             ("parallelism.default = 0", "parallelism.default: at least 1 subtask is needed"),
             ("pipeline.max-parallelism = 2", "pipeline.max-parallelism: 2 is less than the parallelism, which is 4"),
             ("pipeline.max-parallelism = 99999", "pipeline.max-parallelism: 99999 is not between -1 and 32768"),
@@ -801,7 +803,8 @@ mod tests {
 
     #[test]
     fn defaults_of_unsupported_options_are_accepted_and_those_without_effect_are_warned_about() {
-        let quiet = "execution.checkpointing.unaligned.enabled = \"FALSE\"\ntable.exec.state.ttl = 0\ntable.local-time-zone = \"utc\"";
+        let quiet =
+            "execution.checkpointing.unaligned.enabled = \"FALSE\"\nstate.changelog.enabled = false\ntable.local-time-zone = \"utc\"";
         assert_eq!(load(quiet, &[]).1, []);
         let (_, problems) = load("taskmanager.numberOfTaskSlots = 4\npipeline.object-reuse = true", &[]);
         assert!(problems.iter().all(|problem| problem.severity == Severity::Warning));

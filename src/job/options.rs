@@ -327,7 +327,12 @@ const TABLE: &[JobOption] = &[
     )
     .no_effect(),
     option("table.exec.mini-batch.size", OptionKind::Int(-1, i64::MAX), Some("-1"), "Batches are the mini-batches.").no_effect(),
-    option("table.exec.state.ttl", TIME, Some("0 ms"), "How long state is kept that nothing touches; 0 keeps it.").default_only(""),
+    option(
+        "table.exec.state.ttl",
+        TIME,
+        Some("0 ms"),
+        "How long a group of a GROUP BY, or a row of a SELECT DISTINCT, is kept after its last row, by the wall clock; then it is forgotten, and its next row begins it anew. 0 keeps it for ever; BATCH mode does anyway.",
+    ),
     option(
         "table.local-time-zone",
         OptionKind::Word(&["UTC", "default", "Z", "+00:00", "Etc/UTC"]),

@@ -100,7 +100,11 @@ pub(crate) fn plan<'a>(
     decide_mode(spec, &sources, configuration, problems);
     let mut tables: BTreeMap<String, TableDeclaration> =
         sources.iter().map(|source| (source.spec.name.clone(), source.table.clone())).collect();
-    let options = PlanOptions { batch_mode: configuration.settings.mode == RuntimeMode::Batch, mini_batch: configuration.mini_batch };
+    let options = PlanOptions {
+        batch_mode: configuration.settings.mode == RuntimeMode::Batch,
+        mini_batch: configuration.mini_batch,
+        state_ttl: configuration.state_ttl,
+    };
     let mut transforms = TransformPlanner { spec, options, settings: &configuration.settings, functions }.analyze(&mut tables, problems);
     let sinks: Vec<SinkTable<'a>> = {
         let planner = SinkPlanner { spec, tables: &tables, directory: &directory, drops_nulls: configuration.drops_nulls };

@@ -189,6 +189,7 @@ impl Builder<'_> {
             input_mode,
             emit_update_before: needs,
             mini_batch: options.mini_batch,
+            state_ttl: options.state_ttl,
             batch_mode: options.batch_mode,
         };
         let factory = Arc::new(GroupAggregateFactory::new(spec));

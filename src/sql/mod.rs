@@ -11,6 +11,7 @@ mod aggregate;
 mod build;
 mod error;
 mod expression;
+mod hints;
 mod literal;
 mod optimize;
 mod parse;
@@ -28,6 +29,7 @@ use crate::types::{ChangelogMode, LogicalType, Schema};
 use relation::Relation;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A table that a query may read: a source or another transform.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,6 +51,8 @@ pub struct PlanOptions {
     pub batch_mode: bool,
     /// `table.exec.mini-batch.enabled`: aggregates emit one change a key and batch.
     pub mini_batch: bool,
+    /// `table.exec.state.ttl`: how long a group lives after its last row; `None`: for ever.
+    pub state_ttl: Option<Duration>,
 }
 
 /// A query and what it may read.
@@ -139,11 +143,15 @@ pub struct TransformPlan {
 /// Resolves the names and types of a query.
 pub fn analyze(request: &TransformRequest<'_>) -> Result<AnalyzedTransform, SqlError> {
     let query = parse::parse_query(request.sql)?;
+    let mut options = request.options;
+    if let Some(ttl) = hints::state_ttl(request.sql, &query)? {
+        options.state_ttl = Some(ttl).filter(|ttl| !ttl.is_zero());
+    }
     let relation = query::Planner::new(request).plan(&query)?;
     let (relation, used_columns) = optimize::optimize(relation);
     let tables = request.tables.iter().filter(|(name, _)| used_columns.contains_key(*name));
     let tables = tables.map(|(name, table)| (name.clone(), table.clone())).collect();
-    Ok(AnalyzedTransform { relation, tables, options: request.options, used_columns })
+    Ok(AnalyzedTransform { relation, tables, options, used_columns })
 }
 
 /// [`analyze`] and [`AnalyzedTransform::build`] in one, for tables that arrive whole and a reader that needs `-U`.

@@ -12,7 +12,7 @@ use std::ops::Range;
 
 /// Flink's dialect: backquotes around identifiers, `'…'` texts without escapes, FILTER behind aggregates.
 #[derive(Debug, Default)]
-struct FlinkDialect;
+pub(super) struct FlinkDialect;
 
 impl Dialect for FlinkDialect {
     fn is_identifier_start(&self, ch: char) -> bool {

@@ -4,7 +4,7 @@ use super::groups::{AccumulatorLayout, GroupLayout, GroupTable, StoredGroups, St
 use super::keyed::{Cells, Fold, KeyTable, LastEntries, Lists, Maps, Table, Timers};
 use super::rocksdb::{Backend, Flush, SavedState, Store, StoreFiles, StoreSnapshot, Ticket, family_of};
 use super::ttl::Times;
-use super::{Compatibility, StateDescriptor, StateError, compatibility};
+use super::{Compatibility, StateDescriptor, StateError, StateTtl, compatibility};
 use crate::types::{Datum, EventTime, KeyGroupRange, MaxParallelism, Parallelism, Schema, WallTime};
 use arrow::array::RecordBatch;
 use std::fmt;
@@ -157,6 +157,18 @@ impl KeyedState {
         self
     }
 
+    /// The groups in memory, of all group tables.
+    pub(crate) fn groups_in_memory(&self) -> usize {
+        self.states.iter().filter_map(RegisteredState::as_groups).map(GroupTable::resident).sum()
+    }
+
+    /// Rows that have expired leave the disk by this time.
+    pub(super) fn tell_store(&self, now: WallTime) {
+        if let Some(own) = &self.store {
+            own.store.set_time(now);
+        }
+    }
+
     /// The key groups of this subtask.
     pub fn key_groups(&self) -> KeyGroupRange {
         self.key_groups
@@ -181,8 +193,19 @@ impl KeyedState {
     /// Registers a group table called `name` with these key columns and accumulators, and fills it with what was restored for
     /// it. Errors if the name is taken, or if what was restored does not fit (see [`compatibility`]).
     pub fn register_groups(&mut self, name: &str, key: &Schema, accumulators: Vec<AccumulatorLayout>) -> Result<GroupsHandle, StateError> {
-        let descriptor = Arc::new(group_descriptor(name, key, &accumulators));
-        let layout = Arc::new(GroupLayout::new(key, accumulators)?);
+        self.register_expiring_groups(name, key, accumulators, None)
+    }
+
+    /// The same for groups that live for `ttl` after their last row: see [`GroupTable::renew`] and [`GroupTable::sweep`].
+    pub fn register_expiring_groups(
+        &mut self,
+        name: &str,
+        key: &Schema,
+        accumulators: Vec<AccumulatorLayout>,
+        ttl: Option<StateTtl>,
+    ) -> Result<GroupsHandle, StateError> {
+        let descriptor = Arc::new(group_descriptor(name, key, &accumulators).with_ttl(ttl));
+        let layout = Arc::new(GroupLayout::with_expiry(key, accumulators, ttl.is_some())?);
         let restored = self.admit(&descriptor)?;
         let mut table = GroupTable::new(Arc::clone(&descriptor), layout, self.key_groups, self.max_parallelism)?;
         if let Some(OwnStore { backend, store, .. }) = &self.store
@@ -213,7 +236,7 @@ impl KeyedState {
             let Some(saved) = files.states.iter().find(|state| state.descriptor.name == descriptor.name) else { continue };
             fits(&saved.descriptor, descriptor)?;
             for rows in read_store(files, saved, self.key_groups, backend)? {
-                table.restore_rows(&rows?)?;
+                table.restore_rows(&rows?, &saved.descriptor)?;
             }
         }
         Ok(())
@@ -283,7 +306,7 @@ impl KeyedState {
                     let descriptor = Arc::clone(table.descriptor());
                     let family = family_of(&descriptor.name);
                     let rows = StoredGroups::new(StoredSource::Image(Arc::clone(&ticket)), &descriptor, family, self.key_groups)?;
-                    states.push(StateSnapshot { descriptor, batches: Box::new(rows) });
+                    states.push(StateSnapshot { descriptor, batches: Box::new(rows.unexpired(table.expiry())) });
                 }
                 Ok(KeyedSnapshot { states, store: None })
             }

@@ -69,6 +69,11 @@ impl OperatorHarness {
         &self.metrics
     }
 
+    /// The groups of its group tables that are in memory.
+    pub fn groups_in_memory(&self) -> usize {
+        self.state.groups_in_memory()
+    }
+
     /// Moves the wall clock.
     pub fn set_time(&mut self, now: WallTime) {
         self.now = now;

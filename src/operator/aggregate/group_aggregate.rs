@@ -40,7 +40,7 @@ impl GroupAggregate {
 impl Operator for GroupAggregate {
     fn open(&mut self, context: &mut OperatorContext<'_>) -> Result<(), OperatorError> {
         let plan = &self.plan;
-        let handle = context.state.register_groups(super::plan::STATE, &plan.keys, plan.accumulators())?;
+        let handle = context.state.register_expiring_groups(super::plan::STATE, &plan.keys, plan.accumulators(), plan.ttl())?;
         let table = context.state.groups(handle)?;
         let calls = plan.bind(table.layout());
         // Restored groups have lost their order of arrival; that of the table is at least always the same.
@@ -57,7 +57,9 @@ impl Operator for GroupAggregate {
         out: &mut Output,
     ) -> Result<(), OperatorError> {
         let opened = self.opened.as_mut().ok_or_else(not_open)?;
+        context.state.set_time(context.now, context.watermark);
         let table = context.state.groups(opened.handle)?;
+        table.sweep()?;
         table.make_room()?;
         let keys: Vec<ArrayRef> = self.plan.spec.group_by.iter().map(|column| canonical_key(batch.column(*column))).collect();
         hash_keys(&keys, batch.num_rows(), &mut self.hashes)?;
@@ -79,6 +81,16 @@ impl Operator for GroupAggregate {
         };
         let table = context.state.groups(opened.handle)?;
         release(table, &self.groups, &self.hashes, &actions);
+        Ok(())
+    }
+
+    /// Time goes on without rows, too: groups that have expired by now leave memory, and are in no snapshot that follows.
+    fn flush(&mut self, context: &mut OperatorContext<'_>, _out: &mut Output) -> Result<(), OperatorError> {
+        if self.plan.ttl().is_some() {
+            let opened = self.opened.as_ref().ok_or_else(not_open)?;
+            context.state.set_time(context.now, context.watermark);
+            context.state.groups(opened.handle)?.sweep()?;
+        }
         Ok(())
     }
 
@@ -169,6 +181,7 @@ impl Work<'_> {
             let length = BLOCK_ROWS.min(rows - start);
             let keys: Vec<ArrayRef> = self.keys.iter().map(|key| key.slice(start, length)).collect();
             self.table.locate(&keys, &self.hashes[start..start + length], &mut block)?;
+            self.table.renew(&block);
             let batch = self.batch.slice(start, length);
             let changed = changed.as_deref_mut().map(|changed| &mut changed[start..start + length]);
             let (actions, columns) = self.update_block(&batch, &block, wanted, changed)?;
@@ -209,9 +222,10 @@ impl Work<'_> {
     fn update_by_row(&mut self, out: &mut Output) -> Result<Actions, OperatorError> {
         let doubled = self.plan.spec.emit_update_before;
         let wanted = if doubled { Wanted::OldAndNew } else { Wanted::New };
-        // A COUNT(*) changes with every row: then there is nothing to look for.
-        let counts = self.calls.iter().any(Call::is_record_count);
-        let mut changed = (!counts).then(|| vec![false; self.batch.num_rows()]);
+        // A COUNT(*) changes with every row: then there is nothing to look for. With a TTL, what did not change comes out, too, as in Flink: whoever
+        // keeps state of it must see that it lives.
+        let all = self.plan.ttl().is_some() || self.calls.iter().any(Call::is_record_count);
+        let mut changed = (!all).then(|| vec![false; self.batch.num_rows()]);
         let (actions, aggregates) = self.update_in_blocks(wanted, changed.as_deref_mut())?;
         let (schema, keys) = (&self.plan.schema, self.keys);
         let changelog = Changelog { schema, keys, aggregates, actions: &actions.of_rows, changed: changed.as_deref(), doubled };
@@ -223,6 +237,7 @@ impl Work<'_> {
     fn update_by_group(&mut self, out: &mut Output) -> Result<Actions, OperatorError> {
         let mut located = Vec::new();
         self.table.locate(self.keys, self.hashes, &mut located)?;
+        self.table.renew(&located);
         let (mut groups, mut first_rows) = (Vec::new(), Vec::new());
         for (group, at) in located.iter().zip(0_u32..) {
             if self.table.mark(*group) {
@@ -289,11 +304,12 @@ impl GroupUpdates<'_> {
             kinds.push(kind);
             sources.push((side, group));
         };
+        let expires = self.plan.ttl().is_some();
         for (group, state) in self.existed.iter().copied().zip(self.exists.iter().copied()).enumerate() {
             match state {
                 (false, true) => push(RowKind::Insert, 1, group),
                 (true, false) => push(RowKind::Delete, 0, group),
-                (true, true) if changed.as_ref().is_some_and(|changed| changed.value(group)) => {
+                (true, true) if expires || changed.as_ref().is_some_and(|changed| changed.value(group)) => {
                     if self.plan.spec.emit_update_before {
                         push(RowKind::UpdateBefore, 0, group);
                     }

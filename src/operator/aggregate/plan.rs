@@ -3,7 +3,7 @@
 use super::call::{Call, CallPlan};
 use super::spec::AggregateSpec;
 use crate::operator::OperatorError;
-use crate::state::{AccumulatorLayout, GroupLayout, StateDescriptor, group_descriptor};
+use crate::state::{AccumulatorLayout, GroupLayout, StateDescriptor, StateTtl, group_descriptor};
 use crate::types::Schema;
 use arrow::datatypes::SchemaRef;
 use std::sync::Arc;
@@ -38,7 +38,12 @@ impl AggregatePlan {
 
     /// The state that it registers.
     pub(super) fn descriptor(&self) -> StateDescriptor {
-        group_descriptor(STATE, &self.keys, &self.accumulators())
+        group_descriptor(STATE, &self.keys, &self.accumulators()).with_ttl(self.ttl())
+    }
+
+    /// When groups expire. BATCH keeps them all to its end, as Flink's has no state.
+    pub(super) fn ttl(&self) -> Option<StateTtl> {
+        self.spec.state_ttl.filter(|_| !self.spec.batch_mode).map(StateTtl::new)
     }
 
     /// The calls, with their accumulators found in the layout of the group table.

@@ -7,6 +7,7 @@ use crate::state::StateDescriptor;
 use crate::types::{ChangelogMode, Column, Schema};
 use arrow::datatypes::SchemaRef;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The aggregate functions that are computed natively.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -68,6 +69,8 @@ pub struct AggregateSpec {
     pub emit_update_before: bool,
     /// `table.exec.mini-batch.enabled`: one update a group and batch instead of one a row.
     pub mini_batch: bool,
+    /// `table.exec.state.ttl`: how long a group lives after its last row by the wall clock; `None`: for ever.
+    pub state_ttl: Option<Duration>,
     /// `execution.runtime-mode = BATCH`: one `+I` a group when the input has ended, nothing before.
     pub batch_mode: bool,
 }
@@ -184,6 +187,7 @@ mod tests {
             input_mode,
             emit_update_before: true,
             mini_batch: false,
+            state_ttl: None,
             batch_mode,
         }
     }

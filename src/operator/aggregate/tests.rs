@@ -1,5 +1,7 @@
 //! The operator against Flink's rules: by examples, and by a model that keeps all rows.
 
+mod ttl;
+
 use super::{AggregateCall, AggregateFunction as F, AggregateSpec, GroupAggregateFactory};
 use crate::state::{
     Backend, BackendSettings, FileSource, ImageFile, KeyedState, RestoredState, RocksSettings, SavedState, StateDescriptor, StoreFile,
@@ -36,6 +38,7 @@ fn spec(input: &[(&str, TypeKind)], group_by: &[usize], aggregates: Vec<Aggregat
         input_mode: ChangelogMode::Retract,
         emit_update_before: true,
         mini_batch: false,
+        state_ttl: None,
         batch_mode: false,
     }
 }
@@ -397,6 +400,8 @@ fn results(rows: &[Row]) -> Vec<String> {
 #[derive(Debug, Default)]
 struct Model {
     groups: BTreeMap<Vec<String>, Vec<Row>>,
+    /// What did not change comes out, too.
+    always: bool,
 }
 
 impl Model {
@@ -426,7 +431,7 @@ impl Model {
             return out;
         }
         let new = results(group);
-        if old == new {
+        if old == new && !self.always {
             return vec![];
         }
         let mut out = Vec::new();

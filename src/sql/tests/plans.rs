@@ -201,10 +201,40 @@ fn update_before_is_sent_where_it_is_needed() {
 #[test]
 fn in_batch_mode_results_are_final() {
     let tables = tables();
-    let options = PlanOptions { batch_mode: true, mini_batch: false };
+    let options = PlanOptions { batch_mode: true, ..PlanOptions::default() };
     let sql = "SELECT auction, COUNT(*) AS n FROM bids GROUP BY auction HAVING COUNT(*) > 1";
     let analyzed = analyze(&TransformRequest { options, ..request(sql, &tables) }).unwrap();
     assert_eq!(analyzed.mode(true), ChangelogMode::AppendOnly);
+}
+
+#[test]
+fn groups_live_as_long_as_the_option_says_or_a_hint_of_the_query() {
+    let tables = tables();
+    let hour = Some(Duration::from_hours(1));
+    let ttl = |sql: &str| {
+        let options = PlanOptions { state_ttl: hour, ..PlanOptions::default() };
+        let plan = plan_transform(&TransformRequest { options, ..request(sql, &tables) })?;
+        let states: Vec<_> = plan.nodes.iter().flat_map(|node| node.factory.states()).collect();
+        Ok::<_, crate::sql::SqlError>(states[0].ttl.map(|ttl| ttl.ttl))
+    };
+    let grouped = |hint: &str, from: &str| ttl(&format!("SELECT {hint} auction, COUNT(*) AS n FROM {from} GROUP BY auction"));
+    assert_eq!(grouped("", "bids"), Ok(hour));
+    assert_eq!(grouped("/*+ STATE_TTL('bids' = '2 d') */", "bids"), Ok(Some(Duration::from_hours(48))));
+    assert_eq!(grouped("/*+ BROADCAST(bids), state_ttl('b' = '90s') */", "bids AS b"), Ok(Some(Duration::from_secs(90))));
+    assert_eq!(grouped("/*+ STATE_TTL('bids' = '0 s') */", "`bids`"), Ok(None));
+    assert_eq!(grouped("/* STATE_TTL('bids' = '2 d') */", "bids"), Ok(hour), "a comment");
+    assert_eq!(ttl("SELECT DISTINCT auction FROM bids"), Ok(hour));
+    for (hint, from, message) in [
+        ("/*+ STATE_TTL('bid' = '2 d') */", "bids", "STATE_TTL: the query reads nothing called \"bid\""),
+        ("/*+ STATE_TTL('bids' = '2 d') */", "bids b", "STATE_TTL: the query reads nothing called \"bids\""),
+        ("/*+ STATE_TTL('bids' = 'soon') */", "bids", "STATE_TTL: "),
+        ("/*+ STATE_TTL(bids = '1 d') */", "bids", "STATE_TTL: expected STATE_TTL('table' = '1 h')"),
+        ("/*+ STATE_TTL */", "bids", "STATE_TTL: expected STATE_TTL('table' = '1 h')"),
+        ("/*+ STATE_TTL('x' = '1 d') */", "(SELECT * FROM bids) x", "STATE_TTL in a query of several SELECTs is not supported yet"),
+    ] {
+        let error = grouped(hint, from).unwrap_err();
+        assert!(error.message.starts_with(message), "{hint}: {error}");
+    }
 }
 
 #[test]

@@ -1,11 +1,13 @@
 //! A group as a row of the store. The key is the key group (two bytes, big endian) and the key columns in an order-preserving encoding,
-//! so that key groups are contiguous; the value is the group's words and its side columns, numbers as variable-length integers.
+//! so that key groups are contiguous; the value is the group's words and its side columns, numbers as variable-length integers. Where there
+//! is a TTL the value begins with the time of its expiry, by which the store forgets it.
 
 use super::keys;
 use super::layout::{FLAGS, GroupLayout, KEY, KeyForm, OWN_FLAGS};
 use super::multiset::Multiset;
 use super::rows::{MultisetKey, Rows, SideColumn};
 use crate::state::StateError;
+use crate::state::rocksdb::{put_expiry, split_expiry};
 use crate::types::KeyGroup;
 
 /// Sign bit first: the order of bytes is that of numbers.
@@ -42,6 +44,9 @@ pub(super) fn put_key(out: &mut Vec<u8>, layout: &GroupLayout, rows: &Rows, row:
 /// Appends everything of a group but its key.
 pub(super) fn put_value(out: &mut Vec<u8>, layout: &GroupLayout, rows: &Rows, row: u32) -> Result<(), StateError> {
     let words = rows.row(row, layout.stride);
+    if let Some(expiry) = layout.expiry {
+        put_expiry(out, words[expiry] as i64);
+    }
     put_number(out, words[FLAGS] & !OWN_FLAGS & !keys::NULL_BITS);
     for word in &words[layout.records..layout.words] {
         put_number(out, zigzag(*word as i64));
@@ -167,6 +172,10 @@ pub(super) fn read_key(key: &[u8], layout: &GroupLayout, rows: &mut Rows, row: u
 pub(super) fn read_value(value: &[u8], layout: &GroupLayout, rows: &mut Rows, row: u32) -> Result<(), StateError> {
     let mut input = Input(value);
     let words = rows.row_mut(row, layout.stride);
+    if let Some(expiry) = layout.expiry {
+        let (expires_at, rest) = split_expiry(value)?;
+        (words[expiry], input.0) = (expires_at as u64, rest);
+    }
     words[FLAGS] |= input.number()? & !OWN_FLAGS & !keys::NULL_BITS;
     for word in &mut words[layout.records..layout.words] {
         *word = unzigzag(input.number()?) as u64;

@@ -5,27 +5,28 @@ use super::keys::canonical_key;
 use super::layout::{AccumulatorField, FieldSlot, Storage, ValidBit};
 use super::rows::MultisetKey;
 use super::{GroupRef, GroupTable};
+use crate::state::ttl::restored_stamp;
 use crate::state::words::{Words, ordered_of_double};
-use crate::state::{RestoredState, StateError, adapt};
+use crate::state::{RestoredState, StateDescriptor, StateError, StateTtl, adapt};
 use crate::types::{hash_keys, key_group_of, limits};
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch};
-use arrow::compute::filter_record_batch;
+use arrow::compute::{cast, filter_record_batch};
 use arrow::datatypes::{DataType, Int64Type};
 
 impl GroupTable {
     /// Adds the rows of `saved` that belong to this subtask's key groups. The saved `key_group` is not trusted: the savepoint
     /// may have been edited. Errors on what no snapshot writes: a group twice, a record counter below one, NULL counts.
     pub(in crate::state) fn restore(&mut self, saved: &RestoredState) -> Result<(), StateError> {
-        saved.batches.iter().try_for_each(|batch| self.restore_rows(batch))
+        saved.batches.iter().try_for_each(|batch| self.restore_rows(batch, &saved.descriptor))
     }
 
-    /// Adds the rows of one saved batch.
-    pub(in crate::state) fn restore_rows(&mut self, batch: &RecordBatch) -> Result<(), StateError> {
+    /// Adds the rows of one batch that was saved under `saved`.
+    pub(in crate::state) fn restore_rows(&mut self, batch: &RecordBatch, saved: &StateDescriptor) -> Result<(), StateError> {
         let batch = adapt::to_descriptor(batch, &self.descriptor)?;
         // Saved batches may be large: few rows at once, so that memory is given away in between.
         for start in (0..batch.num_rows()).step_by(limits::BATCH_ROWS) {
             self.make_room()?;
-            self.restore_batch(&batch.slice(start, limits::BATCH_ROWS.min(batch.num_rows() - start)))?;
+            self.restore_batch(&batch.slice(start, limits::BATCH_ROWS.min(batch.num_rows() - start)), saved.ttl.as_ref())?;
         }
         Ok(())
     }
@@ -34,8 +35,8 @@ impl GroupTable {
         StateError::Incompatible { state: self.descriptor.name.clone(), message }
     }
 
-    /// `batch`: the columns of the descriptor without `key_group`.
-    fn restore_batch(&mut self, batch: &RecordBatch) -> Result<(), StateError> {
+    /// `batch`: the columns of the descriptor without `key_group`. `saved`: the TTL under which they were saved.
+    fn restore_batch(&mut self, batch: &RecordBatch, saved: Option<&StateTtl>) -> Result<(), StateError> {
         let key_columns = self.layout.key_types.len();
         let keys: Vec<ArrayRef> = batch.columns()[..key_columns].iter().map(canonical_key).collect();
         let mut hashes = Vec::new();
@@ -50,6 +51,13 @@ impl GroupTable {
         self.set_records(&groups, batch.column(key_columns))?;
         for accumulator in 0..self.layout.accumulators.len() {
             self.set_accumulator(accumulator, &groups, batch.column(key_columns + 1 + accumulator))?;
+        }
+        if let (Some(word), Some(ttl)) = (self.layout.expiry, self.descriptor.ttl) {
+            // `expires_at` is the last column.
+            let stamps = cast(batch.column(batch.num_columns() - 1), &DataType::Int64)?;
+            for (group, expires_at) in groups.iter().zip(stamps.as_primitive::<Int64Type>()) {
+                self.row_mut(*group)[word] = restored_stamp(expires_at, saved, &ttl) as u64;
+            }
         }
         Ok(())
     }

@@ -4,11 +4,13 @@ use super::keys::{byte_array, key_columns};
 use super::layout::{AccumulatorField, FieldSlot, GroupLayout, ValidBit};
 use super::multiset::Multiset;
 use super::rows::{Rows, SideColumn};
+use crate::state::ttl::{Expiry, UNSTAMPED};
 use crate::state::words::{WordKind, Words, double_of_ordered, nulls_at};
 use crate::state::{StateDescriptor, StateError};
 use crate::types::KeyGroup;
-use arrow::array::{Array, ArrayRef, Int32Array, Int64Array, MapArray, RecordBatch, StructArray};
+use arrow::array::{Array, ArrayRef, Int32Array, Int64Array, MapArray, RecordBatch, StructArray, TimestampMillisecondArray};
 use arrow::buffer::OffsetBuffer;
+use arrow::compute::cast;
 use arrow::datatypes::{DataType, SchemaRef};
 use arrow::error::ArrowError;
 use std::collections::VecDeque;
@@ -21,6 +23,8 @@ pub(super) const SNAPSHOT_ROWS: usize = 65_536;
 pub(super) struct SnapshotBatches {
     schema: SchemaRef,
     layout: Arc<GroupLayout>,
+    /// What has expired by then is left out.
+    expiry: Option<Expiry>,
     waiting: VecDeque<(KeyGroup, Arc<Rows>)>,
     /// The rows of the first waiting key group that are still to come; `None` if it was not begun.
     rest: Option<VecDeque<u32>>,
@@ -34,8 +38,13 @@ pub(super) struct Run {
 }
 
 impl SnapshotBatches {
-    pub(super) fn new(descriptor: &StateDescriptor, layout: Arc<GroupLayout>, frozen: Vec<(KeyGroup, Arc<Rows>)>) -> Self {
-        Self { schema: descriptor.columns().to_arrow(), layout, waiting: frozen.into(), rest: None }
+    pub(super) fn new(
+        descriptor: &StateDescriptor,
+        layout: Arc<GroupLayout>,
+        expiry: Option<Expiry>,
+        frozen: Vec<(KeyGroup, Arc<Rows>)>,
+    ) -> Self {
+        Self { schema: descriptor.columns().to_arrow(), layout, expiry, waiting: frozen.into(), rest: None }
     }
 
     fn next_runs(&mut self) -> Vec<Run> {
@@ -43,11 +52,14 @@ impl SnapshotBatches {
         let mut room = SNAPSHOT_ROWS;
         while room > 0 {
             let Some((key_group, rows)) = self.waiting.front() else { break };
-            let layout = &self.layout;
-            let rest = self.rest.get_or_insert_with(|| rows.live_rows(layout).into());
+            let (layout, expiry) = (&self.layout, self.expiry.as_ref());
+            let kept = || rows.live_rows(layout).into_iter().filter(|row| !rows.is_expired(*row, layout, expiry));
+            let rest = self.rest.get_or_insert_with(|| kept().collect());
             let numbers: Vec<u32> = rest.drain(..rest.len().min(room)).collect();
             room -= numbers.len();
-            runs.push(Run { key_group: *key_group, rows: Arc::clone(rows), numbers });
+            if !numbers.is_empty() {
+                runs.push(Run { key_group: *key_group, rows: Arc::clone(rows), numbers });
+            }
             if rest.is_empty() {
                 self.rest = None;
                 self.waiting.pop_front();
@@ -69,6 +81,11 @@ pub(super) fn encode(schema: &SchemaRef, layout: &GroupLayout, runs: &[Run]) -> 
     for (accumulator, slots) in layout.accumulators.iter().zip(&layout.slots) {
         let target = schema.field(columns.len()).data_type();
         columns.push(reader.accumulator(&accumulator.fields, slots, target)?);
+    }
+    if let Some(expiry) = layout.expiry {
+        let stamps = reader.words(expiry).map(|word| Some(word as i64).filter(|stamp| *stamp != UNSTAMPED));
+        let stamps: ArrayRef = Arc::new(stamps.collect::<TimestampMillisecondArray>());
+        columns.push(cast(&stamps, schema.field(columns.len()).data_type())?);
     }
     Ok(RecordBatch::try_new(Arc::clone(schema), columns)?)
 }

@@ -1,8 +1,8 @@
 //! How a group lies in memory, and the columns under which it is saved.
 //!
 //! A group is a row of `stride` machine words: flags (bit 63: the row is in use; one bit for each key column and field
-//! that is NULL or valid), key, record counter, and the fixed-width fields of the accumulators. What has no fixed width lies
-//! in side columns, one value a row.
+//! that is NULL or valid), key, the time of its expiry where there is a TTL, record counter, and the fixed-width fields of the
+//! accumulators. What has no fixed width lies in side columns, one value a row.
 
 use super::multiset::MultisetOrder;
 use crate::state::words::WordKind;
@@ -99,6 +99,9 @@ const INLINE_KEYS: usize = 4;
 pub struct GroupLayout {
     pub(super) key_types: Vec<DataType>,
     pub(super) key_form: KeyForm,
+    /// The word that says when the group expires; none without TTL.
+    pub(super) expiry: Option<usize>,
+    /// The record counter: the first of the words that belong to the group's content.
     pub(super) records: usize,
     /// Words in use.
     pub(super) words: usize,
@@ -112,8 +115,13 @@ pub struct GroupLayout {
 }
 
 impl GroupLayout {
-    /// Lays out groups with key columns of the types of `key`. Errors on a fixed field whose type has no fixed width.
+    /// Lays out groups with key columns of the types of `key`, which never expire. Errors on a fixed field whose type has no fixed width.
     pub fn new(key: &Schema, accumulators: Vec<AccumulatorLayout>) -> Result<Self, StateError> {
+        Self::with_expiry(key, accumulators, false)
+    }
+
+    /// The same; if they expire, with a word for when.
+    pub fn with_expiry(key: &Schema, accumulators: Vec<AccumulatorLayout>, expires: bool) -> Result<Self, StateError> {
         let key_types: Vec<DataType> = key.columns.iter().map(|column| column.data_type.to_arrow()).collect();
         let key_form = key_form(&key_types);
         let key_words = match key_form {
@@ -121,11 +129,13 @@ impl GroupLayout {
             KeyForm::Words(count) => count,
             KeyForm::Bytes | KeyForm::Encoded => 1,
         };
-        let mut builder = Builder { next_word: KEY + key_words + 1, flags: FLAGS, next_bit: INLINE_KEYS as u32, sides: Vec::new() };
+        let expiry = expires.then_some(KEY + key_words);
+        let records = KEY + key_words + usize::from(expires);
+        let mut builder = Builder { next_word: records + 1, flags: FLAGS, next_bit: INLINE_KEYS as u32, sides: Vec::new() };
         let slots = accumulators.iter().map(|accumulator| accumulator.fields.iter().map(|field| builder.slot(field)).collect());
         let slots = slots.collect::<Result<Vec<Vec<FieldSlot>>, StateError>>()?;
         let (words, stride) = (builder.next_word, padded(builder.next_word));
-        Ok(Self { key_types, key_form, records: KEY + key_words, words, stride, accumulators, slots, sides: builder.sides })
+        Ok(Self { key_types, key_form, expiry, records, words, stride, accumulators, slots, sides: builder.sides })
     }
 
     /// The layout of groups that were saved under `descriptor`, whose value columns are a record counter and accumulators: their rows
@@ -148,7 +158,13 @@ impl GroupLayout {
             };
             AccumulatorLayout { name: column.name.clone(), fields }
         };
-        Self::new(&descriptor.key, descriptor.value.columns.iter().skip(1).map(accumulator).collect())
+        let accumulators = descriptor.value.columns.iter().skip(1).map(accumulator).collect();
+        Self::with_expiry(&descriptor.key, accumulators, descriptor.ttl.is_some())
+    }
+
+    /// True if keys lie in the arena.
+    pub(super) const fn has_arena(&self) -> bool {
+        matches!(self.key_form, KeyForm::Bytes | KeyForm::Encoded)
     }
 
     /// The word of the record counter.
@@ -272,6 +288,8 @@ impl Builder {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::state::StateTtl;
+    use std::time::Duration;
 
     fn key(kinds: &[TypeKind]) -> Schema {
         let column = |(i, kind): (usize, &TypeKind)| Column { name: format!("k{i}"), data_type: LogicalType::not_null(kind.clone()) };
@@ -320,13 +338,16 @@ mod tests {
         let accumulators = vec![sum(), AccumulatorLayout { name: "ALL(x)".to_owned(), fields }, single];
         for kinds in [&[][..], &[TypeKind::BigInt, TypeKind::Int], &[TypeKind::String], &[TypeKind::String, TypeKind::Int]] {
             let key = key(kinds);
-            let made = GroupLayout::new(&key, accumulators.clone()).unwrap();
-            let read = GroupLayout::of_descriptor(&group_descriptor("groups", &key, &accumulators)).unwrap();
-            assert_eq!((read.key_form, read.records, read.words, &read.slots), (made.key_form, made.records, made.words, &made.slots));
-            assert_eq!(
-                read.sides.iter().map(|side| &side.1).collect::<Vec<_>>(),
-                made.sides.iter().map(|side| &side.1).collect::<Vec<_>>()
-            );
+            for ttl in [None, Some(StateTtl::new(Duration::from_secs(1)))] {
+                let made = GroupLayout::with_expiry(&key, accumulators.clone(), ttl.is_some()).unwrap();
+                let read = GroupLayout::of_descriptor(&group_descriptor("groups", &key, &accumulators).with_ttl(ttl)).unwrap();
+                let words = |layout: &GroupLayout| (layout.key_form, layout.expiry, layout.records, layout.words, layout.slots.clone());
+                assert_eq!(words(&read), words(&made));
+                assert_eq!(
+                    read.sides.iter().map(|side| &side.1).collect::<Vec<_>>(),
+                    made.sides.iter().map(|side| &side.1).collect::<Vec<_>>()
+                );
+            }
         }
     }
 

@@ -8,6 +8,7 @@
 mod codec;
 mod decode;
 mod encode;
+mod expiry;
 mod index;
 mod keys;
 mod layout;
@@ -28,6 +29,7 @@ use crate::state::{StateDescriptor, StateError, StateSnapshot};
 use crate::types::{KeyGroup, KeyGroupRange, MaxParallelism};
 use arrow::array::ArrayRef;
 use arrow::row::RowConverter;
+use expiry::Expiring;
 use index::Index;
 use keys::{BatchKeys, ByteKeys, EncodedKeys, NoKeys, WordKeys};
 use layout::{FLAGS, KeyForm, LIVE, MARK};
@@ -56,6 +58,8 @@ pub struct GroupTable {
     modulo: Modulo,
     /// What lies beyond memory, with the `rocksdb` backend.
     spill: Option<Box<Spill>>,
+    /// Which groups have expired, where there is a TTL.
+    expiring: Option<Expiring>,
 }
 
 impl std::fmt::Debug for GroupTable {
@@ -126,7 +130,8 @@ impl GroupTable {
         let table = |_| Table { index: Index::default(), rows: Rows::new(&layout), frozen: None, spilled: Spilled::default() };
         let tables = key_groups.as_range().map(table).collect();
         let modulo = Modulo::new(max_parallelism.get() as u64);
-        Ok(Self { descriptor, layout, key_groups, max_parallelism, tables, converter, modulo, spill: None })
+        let expiring = descriptor.ttl.map(|ttl| Expiring::new(&ttl));
+        Ok(Self { descriptor, layout, key_groups, max_parallelism, tables, converter, modulo, spill: None, expiring })
     }
 
     /// What it holds.
@@ -145,7 +150,7 @@ impl GroupTable {
     }
 
     /// The number of groups in memory.
-    fn resident(&self) -> usize {
+    pub(in crate::state) fn resident(&self) -> usize {
         self.tables.iter().map(|table| table.readable().live()).sum()
     }
 
@@ -243,7 +248,7 @@ impl GroupTable {
 
     /// Takes a row out of memory.
     fn remove(&mut self, group: GroupRef, hash: u64) {
-        let in_arena = matches!(self.layout.key_form, KeyForm::Bytes | KeyForm::Encoded);
+        let in_arena = self.layout.has_arena();
         let table = &mut self.tables[group.table as usize];
         table.index.remove(hash, group.row);
         table.rows.release(group.row, self.layout.stride, in_arena);
@@ -342,7 +347,7 @@ impl GroupTable {
     /// Freezes all key groups and returns what will read them. Copies nothing.
     pub(super) fn snapshot(&mut self) -> StateSnapshot {
         let frozen = self.freeze();
-        let batches = encode::SnapshotBatches::new(&self.descriptor, Arc::clone(&self.layout), frozen);
+        let batches = encode::SnapshotBatches::new(&self.descriptor, Arc::clone(&self.layout), self.expiry(), frozen);
         StateSnapshot { descriptor: Arc::clone(&self.descriptor), batches: Box::new(batches) }
     }
 }

@@ -1,9 +1,11 @@
 //! The groups of one key group: rows of words, the arena of long keys, and side columns. Rows lie densely in the order in
 //! which they came; rows of deleted groups are used again.
 
-use super::layout::{DIRTY, FLAGS, GroupLayout, KEY, LIVE, Storage};
+use super::keys::NULL_BITS;
+use super::layout::{DIRTY, FLAGS, GroupLayout, KEY, LIVE, OWN_FLAGS, Storage};
 use super::multiset::{Multiset, MultisetOrder};
 use crate::state::StateError;
+use crate::state::ttl::Expiry;
 use arrow::datatypes::DataType;
 
 /// See the module. Cloning copies everything: that is the copy before the first write after a snapshot.
@@ -169,6 +171,15 @@ impl Rows {
         (0..self.len).filter(|row| self.row(*row, layout.stride)[FLAGS] & LIVE != 0).collect()
     }
 
+    /// True if there is a TTL and the group of row `row` has expired.
+    #[inline]
+    pub(super) fn is_expired(&self, row: u32, layout: &GroupLayout, expiry: Option<&Expiry>) -> bool {
+        match (layout.expiry, expiry) {
+            (Some(word), Some(expiry)) => expiry.is_expired(self.row(row, layout.stride)[word] as i64),
+            _ => false,
+        }
+    }
+
     /// The words of row `row`.
     #[inline]
     pub(super) fn row(&self, row: u32, stride: usize) -> &[u64] {
@@ -205,6 +216,16 @@ impl Rows {
         };
         self.row_mut(row, stride)[FLAGS] = LIVE;
         Ok(row)
+    }
+
+    /// The group of row `row` begins anew: its key stays, everything else is zero, NULL or empty.
+    pub(super) fn reset(&mut self, row: u32, layout: &GroupLayout) {
+        let words = self.row_mut(row, layout.stride);
+        words[FLAGS] &= OWN_FLAGS | NULL_BITS;
+        words[layout.records..layout.words].fill(0);
+        for side in &mut self.sides {
+            side.clear(row as usize);
+        }
     }
 
     /// Gives row `row` back. `in_arena`: its key lies in the arena.

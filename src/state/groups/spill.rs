@@ -126,6 +126,9 @@ impl GroupTable {
     /// Puts a store behind the table, which is empty.
     pub(in crate::state) fn spill_to(&mut self, store: Arc<Store>, charge: Charge) {
         let (deleted, touched, family) = (BTreeSet::new(), Vec::new(), family_of(&self.descriptor.name));
+        if self.expiring.is_some() {
+            store.expire(&family);
+        }
         self.spill = Some(Box::new(Spill { store, family, charge, absent: 0, deleted, flush: None, hand: (0, 0), touched }));
     }
 

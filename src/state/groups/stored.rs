@@ -5,6 +5,7 @@ use super::encode::{Run, SNAPSHOT_ROWS, encode};
 use super::layout::GroupLayout;
 use super::rows::Rows;
 use crate::state::rocksdb::{Backend, StoreFiles, StoreReader, Ticket};
+use crate::state::ttl::Expiry;
 use crate::state::{StateDescriptor, StateError};
 use crate::types::{KeyGroup, KeyGroupRange};
 use arrow::array::RecordBatch;
@@ -30,6 +31,8 @@ pub(in crate::state) struct StoredGroups {
     family: String,
     schema: SchemaRef,
     layout: Arc<GroupLayout>,
+    /// What has expired by then is left out.
+    expiry: Option<Expiry>,
     range: KeyGroupRange,
     /// Where to go on; `None` at the beginning.
     next: Option<Vec<u8>>,
@@ -46,7 +49,13 @@ impl StoredGroups {
     ) -> Result<Self, StateError> {
         let layout = Arc::new(GroupLayout::of_descriptor(descriptor)?);
         let schema = descriptor.columns().to_arrow();
-        Ok(Self { source, family, schema, layout, range, next: None, ended: false })
+        Ok(Self { source, family, schema, layout, expiry: None, range, next: None, ended: false })
+    }
+
+    /// The same without what has expired by then.
+    #[must_use]
+    pub(in crate::state) fn unexpired(self, expiry: Option<Expiry>) -> Self {
+        Self { expiry, ..self }
     }
 
     fn reader(&mut self) -> Result<Arc<StoreReader>, StateError> {
@@ -64,7 +73,7 @@ impl StoredGroups {
         let reader = self.reader()?;
         let mut parts: Vec<(KeyGroup, Rows, Vec<u32>)> = Vec::new();
         let (mut count, mut bytes) = (0, 0);
-        let layout = &self.layout;
+        let (layout, expiry) = (&self.layout, self.expiry.as_ref());
         let next = reader.rows(&self.family, self.next.as_deref(), self.range, |key, value| {
             let (key_group, rest) = codec::split_key(key)?;
             if parts.last().is_none_or(|(last, _, _)| *last != key_group) {
@@ -74,7 +83,11 @@ impl StoredGroups {
                 let row = rows.allocate(layout.stride)?;
                 codec::read_key(rest, layout, rows, row)?;
                 codec::read_value(value, layout, rows, row)?;
-                numbers.push(row);
+                if rows.is_expired(row, layout, expiry) {
+                    rows.release(row, layout.stride, layout.has_arena());
+                } else {
+                    numbers.push(row);
+                }
             }
             count += 1;
             bytes += key.len() + value.len();
@@ -82,7 +95,8 @@ impl StoredGroups {
         })?;
         self.ended = next.is_none();
         self.next = next;
-        Ok(parts.into_iter().map(|(key_group, rows, numbers)| Run { key_group, rows: Arc::new(rows), numbers }).collect())
+        let run = |(key_group, rows, numbers)| Run { key_group, rows: Arc::new(rows), numbers };
+        Ok(parts.into_iter().filter(|(_, _, numbers)| !numbers.is_empty()).map(run).collect())
     }
 }
 
@@ -90,16 +104,17 @@ impl Iterator for StoredGroups {
     type Item = Result<RecordBatch, StateError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.ended {
-            return None;
-        }
-        match self.next_runs() {
-            Ok(runs) if runs.is_empty() => None,
-            Ok(runs) => Some(encode(&self.schema, &self.layout, &runs)),
-            Err(e) => {
-                self.ended = true;
-                Some(Err(e))
+        while !self.ended {
+            match self.next_runs() {
+                // All of that part has expired.
+                Ok(runs) if runs.is_empty() => {}
+                Ok(runs) => return Some(encode(&self.schema, &self.layout, &runs)),
+                Err(e) => {
+                    self.ended = true;
+                    return Some(Err(e));
+                }
             }
         }
+        None
     }
 }

@@ -130,6 +130,12 @@ impl KeyedState {
     /// The times that TTL compares with. Called before each call of an operator; expired entries are looked for, a few at a time.
     pub fn set_time(&mut self, now: WallTime, watermark: EventTime) {
         self.times = Times { now, watermark };
+        self.tell_store(now);
+        for state in &mut self.states {
+            if let RegisteredState::Groups(table) = state {
+                table.set_time(self.times);
+            }
+        }
         let Some(keys) = &mut self.keys else { return };
         for state in &mut self.states {
             match state {

@@ -227,7 +227,8 @@ impl Store {
         }
         // Options and log of this process say nothing about the state.
         files.retain(|(name, _)| is_sst(name) || name == "CURRENT" || name.starts_with("MANIFEST-"));
-        let file = |(name, bytes): (String, u64)| ImageFile { state: states.get(&name).cloned().flatten(), path: path.join(&name), name, bytes };
+        let file =
+            |(name, bytes): (String, u64)| ImageFile { state: states.get(&name).cloned().flatten(), path: path.join(&name), name, bytes };
         Ok(StoreImage::new(self.backend.clone(), path.clone(), files.into_iter().map(file).collect(), Box::new(directory)))
     }
 }
