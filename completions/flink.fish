@@ -47,7 +47,7 @@ complete -c flink -n "__fish_flink_needs_command" -f -a "state" -d 'Look into sa
 complete -c flink -n "__fish_flink_needs_command" -f -a "generate" -d 'Write the man pages and completions'
 complete -c flink -n "__fish_flink_using_subcommand run" -s p -l parallelism -d 'The number of subtasks of every operator (parallelism.default)' -r
 complete -c flink -n "__fish_flink_using_subcommand run" -s D -d 'Set one of Flink\'s options; overrides the file' -r
-complete -c flink -n "__fish_flink_using_subcommand run" -s s -l fromSavepoint -d 'Restore the job from a savepoint or retained checkpoint: its directory or its _metadata, with or without file:, or "latest"' -r -F
+complete -c flink -n "__fish_flink_using_subcommand run" -s s -l fromSavepoint -d 'Restore the job from a savepoint or retained checkpoint: its directory or its _metadata (a path, a file: or an s3: URL), or "latest"' -r -F
 complete -c flink -n "__fish_flink_using_subcommand run" -l claimMode -l restoreMode -d 'Who owns the savepoint from then on [possible values: claim, no_claim]' -r
 complete -c flink -n "__fish_flink_using_subcommand run" -l detached-as -d 'The id of the job, and that this process is the detached one' -r
 complete -c flink -n "__fish_flink_using_subcommand run" -s m -l jobmanager -d 'Send the command to a real Flink cluster\'s JobManager instead of a job on this machine' -r

@@ -2,6 +2,7 @@
 
 use crate::error::RetryHint;
 use crate::state::StateError;
+use crate::storage::{is_remote, parse_location};
 use crate::types::ByteSize;
 use std::io;
 use std::path::PathBuf;
@@ -94,11 +95,17 @@ impl CheckpointError {
     }
 }
 
+/// What Flink calls the file system of a location.
+fn file_system(location: &str) -> &'static str {
+    let remote = parse_location(location).is_ok_and(|path| is_remote(&path));
+    if remote { "s3" } else { "file" }
+}
+
 /// A checkpoint or savepoint cannot be restored. Nothing was started, nothing was changed.
 #[derive(Debug, thiserror::Error)]
 pub enum RestoreError {
     /// Nothing is there (Flink's wording).
-    #[error("Cannot find checkpoint or savepoint file/directory '{0}' on file system 'file'.")]
+    #[error("Cannot find checkpoint or savepoint file/directory '{0}' on file system '{system}'.", system = file_system(.0))]
     NotFound(String),
     /// A directory without `_metadata`: a checkpoint that was never completed, or something else altogether.
     #[error(
@@ -106,9 +113,9 @@ pub enum RestoreError {
          metadata file instead of the directory."
     )]
     NoMetadata(String),
-    /// A path on a file system that is not supported.
-    #[error("'{0}': only paths and file: URLs can be read; copy the savepoint to a local directory")]
-    Scheme(String),
+    /// A text that is no location, or one on a file system that is not supported: the whole message.
+    #[error("{0}")]
+    Location(String),
     /// `_metadata` is not what this program writes.
     #[error("{}: {message}; the file was altered, cut off or written by something else: restore from another checkpoint", path.display())]
     Manifest {

@@ -1,7 +1,7 @@
 //! Where the files of checkpoints and savepoints lie, and how names become file names that cannot leave their directory.
 
 use super::error::{CheckpointError, RestoreError};
-use crate::storage::Storage;
+use crate::storage::{LocationError, Storage, parse_location};
 use crate::types::{CheckpointId, JobId, OperatorUid};
 use std::fmt::Write as _;
 use std::io;
@@ -55,12 +55,28 @@ pub fn create_savepoint_directory(storage: &dyn Storage, target: &Path, job: Job
     let failed = |source| CheckpointError::SavepointDirectory { target: target.to_owned(), source };
     for attempt in 0..10 {
         let directory = savepoint_directory(target, job, random.wrapping_add(attempt));
-        if storage.entry(&directory).map_err(failed)?.is_none() {
-            storage.create_dir_all(&directory).map_err(failed)?;
+        if make_new(storage, &directory).map_err(failed)? {
             return Ok(directory);
         }
     }
     Err(failed(io::Error::new(io::ErrorKind::AlreadyExists, "ten random names were all taken")))
+}
+
+/// Makes the savepoint directory `directory`, whose name was chosen before anybody could be asked whether it is free.
+pub fn claim_savepoint_directory(storage: &dyn Storage, directory: &Path) -> Result<(), CheckpointError> {
+    let failed = |source| CheckpointError::SavepointDirectory { target: directory.to_owned(), source };
+    if make_new(storage, directory).map_err(failed)? {
+        return Ok(());
+    }
+    Err(failed(io::Error::new(io::ErrorKind::AlreadyExists, "the name is taken; try again")))
+}
+
+/// Makes a directory; false if it exists.
+fn make_new(storage: &dyn Storage, directory: &Path) -> io::Result<bool> {
+    if storage.entry(directory)?.is_some() {
+        return Ok(false);
+    }
+    storage.create_dir_all(directory).map(|()| true)
 }
 
 /// The file in a job's checkpoint directory that names the savepoints with which it was to be stopped.
@@ -88,29 +104,13 @@ pub(super) fn noted_stops(storage: &dyn Storage, job_directory: &Path) -> Vec<Pa
     serde_json::from_slice(&bytes).unwrap_or_default()
 }
 
-/// The path that a person wrote: with or without `file:` or `file://`. Relative ones stay relative.
+/// The location that a person wrote: a path, a `file:` URL or one of an object store. Relative paths stay relative.
 pub fn path_of_text(text: &str) -> Result<PathBuf, RestoreError> {
-    let path = match text.strip_prefix("file:") {
-        Some(rest) => match rest.strip_prefix("//") {
-            // file:///path and file://localhost/path; any other host is another machine.
-            Some(rest) if rest.starts_with('/') => rest,
-            Some(rest) => {
-                rest.strip_prefix("localhost").filter(|r| r.starts_with('/')).ok_or_else(|| RestoreError::Scheme(text.to_owned()))?
-            }
-            None => rest,
-        },
-        None if has_scheme(text) => return Err(RestoreError::Scheme(text.to_owned())),
-        None => text,
-    };
-    if path.is_empty() || path.contains('\0') {
-        return Err(RestoreError::NotFound(text.escape_default().to_string()));
-    }
-    Ok(PathBuf::from(path))
-}
-
-fn has_scheme(text: &str) -> bool {
-    let Some((scheme, _)) = text.split_once("://") else { return false };
-    scheme.starts_with(|c: char| c.is_ascii_alphabetic()) && scheme.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b))
+    parse_location(text).map_err(|error| match error {
+        LocationError::Empty => RestoreError::NotFound(text.escape_default().to_string()),
+        LocationError::Credentials => RestoreError::Location(error.to_string()),
+        other => RestoreError::Location(format!("'{text}': {other}")),
+    })
 }
 
 /// `<uid>/<state>/part-<subtask>.parquet`
@@ -205,7 +205,8 @@ mod tests {
             assert_eq!(path_of_text(text).unwrap(), Path::new("/a/b"), "{text}");
         }
         assert_eq!(path_of_text("a/b").unwrap(), Path::new("a/b"));
-        for text in ["s3://bucket/a", "hdfs://a", "file://host/a", "", "a\0b", "file:"] {
+        assert_eq!(path_of_text("s3a://bucket/a").unwrap(), Path::new("s3://bucket/a"));
+        for text in ["gs://bucket/a", "hdfs://a", "file://host/a", "", "a\0b", "file:", "s3://"] {
             assert!(path_of_text(text).is_err(), "{text}");
         }
     }

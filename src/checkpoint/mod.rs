@@ -32,8 +32,8 @@ pub use disposal::{delete_checkpoint, delete_claimed, dispose_savepoint};
 pub use error::{CheckpointError, RestoreError};
 pub use exclusive::{clear_beside_others, occupy, sweep_beside_others};
 pub use layout::{
-    METADATA, checkpoint_directory, create_checkpoint_directory, create_savepoint_directory, job_directory, note_stop, path_of_text,
-    savepoint_directory,
+    METADATA, checkpoint_directory, claim_savepoint_directory, create_checkpoint_directory, create_savepoint_directory, job_directory,
+    note_stop, path_of_text, savepoint_directory,
 };
 pub use manifest::{
     FileEntry, JobEntry, KeyedStateEntry, Manifest, ManifestHeader, OperatorEntry, OperatorHeader, OperatorStateEntry, SnapshotKind,

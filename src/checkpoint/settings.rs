@@ -92,6 +92,10 @@ pub struct CheckpointSettings {
     pub pause_sources: bool,
     /// `incremental`: checkpoints of a store share the files that did not change.
     pub incremental: bool,
+    /// `local-backup.enabled`: the newest checkpoint is kept on this machine, too, if `dir` is on another one.
+    pub local_backup: bool,
+    /// `local-backup.dirs`: where; without it beside the working files.
+    pub local_backup_dir: Option<PathBuf>,
     /// `savepoint-dir`: where a savepoint without a directory goes.
     pub savepoint_dir: Option<PathBuf>,
 }

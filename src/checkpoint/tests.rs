@@ -3,7 +3,7 @@
 use super::settings::{CheckpointSettings, CheckpointStorage, CheckpointingMode, Retention};
 use super::*;
 use crate::state::{KeyedSnapshot, StateDescriptor, StateKind, StateSnapshot, StateTtl};
-use crate::storage::{LocalStorage, Storage};
+use crate::storage::{LocalStorage, ObjectStorage, Storage};
 use crate::testing::storage::{Faults, FaultyStorage, MemoryStorage};
 use crate::types::{
     CheckpointId, Column, JobId, KeyGroupRange, LogicalType, MaxParallelism, OperatorUid, Parallelism, Schema, WallTime, limits,
@@ -83,6 +83,11 @@ fn header(name: &str, id: u64, kind: SnapshotKind, time: i64) -> ManifestHeader 
     }
 }
 
+/// Files, and the objects of a store: each rule holds for both.
+fn storages() -> [Arc<dyn Storage>; 2] {
+    [MemoryStorage::new(), Arc::new(ObjectStorage::in_memory().unwrap())]
+}
+
 fn target(storage: &Arc<dyn Storage>, dir: &str) -> SnapshotTarget {
     SnapshotTarget::Directory { storage: Arc::clone(storage), dir: PathBuf::from(dir), sharing: None }
 }
@@ -156,21 +161,22 @@ fn what_was_written_is_read_back_from_files_and_from_memory() {
 
 #[test]
 fn the_metadata_can_be_read_by_a_person() {
-    let storage: Arc<dyn Storage> = MemoryStorage::new();
-    take(&target(&storage, DIR), header("totals", 7, SnapshotKind::Savepoint, 1_700_000_000_123)).unwrap();
-    let text = String::from_utf8(storage.read(&Path::new(DIR).join(METADATA), 1 << 20).unwrap()).unwrap();
-    for part in [
-        "\"format_version\": 1,\n  \"kind\": \"savepoint\",",
-        "\"time\": \"2023-11-14T22:13:20.123Z\"",
-        "\"id\": \"0000000000000000000000000000002a\"",
-        "\"name\": \"flights\",\n              \"type\": \"BIGINT NOT NULL\"",
-        "\"ttl\": \"1 h\"",
-        "\"path\": \"totals/group-aggregate-1/groups/part-0.parquet\",\n              \"rows\": 320,",
-        "\"path\": \"bids/operator/splits-1.parquet\"",
-    ] {
-        assert!(text.contains(part), "{part}\n{text}");
+    for storage in storages() {
+        take(&target(&storage, DIR), header("totals", 7, SnapshotKind::Savepoint, 1_700_000_000_123)).unwrap();
+        let text = String::from_utf8(storage.read(&Path::new(DIR).join(METADATA), 1 << 20).unwrap()).unwrap();
+        for part in [
+            "\"format_version\": 1,\n  \"kind\": \"savepoint\",",
+            "\"time\": \"2023-11-14T22:13:20.123Z\"",
+            "\"id\": \"0000000000000000000000000000002a\"",
+            "\"name\": \"flights\",\n              \"type\": \"BIGINT NOT NULL\"",
+            "\"ttl\": \"1 h\"",
+            "\"path\": \"totals/group-aggregate-1/groups/part-0.parquet\",\n              \"rows\": 320,",
+            "\"path\": \"bids/operator/splits-1.parquet\"",
+        ] {
+            assert!(text.contains(part), "{part}\n{text}");
+        }
+        assert_eq!(storage.list(Path::new(DIR)).unwrap().len(), 3, "_metadata, bids, totals: nothing for an operator without state");
     }
-    assert_eq!(storage.list(Path::new(DIR)).unwrap().len(), 3, "_metadata, bids, totals: nothing for an operator without state");
 }
 
 /// Every type that a state's column can have, nested ones included, with NULLs.
@@ -238,20 +244,21 @@ fn only_the_row_groups_of_a_subtasks_key_groups_are_read() {
 
 #[test]
 fn empty_states_write_no_file_and_are_still_known() {
-    let storage: Arc<dyn Storage> = MemoryStorage::new();
-    let target = target(&storage, DIR);
-    storage.create_dir_all(Path::new(DIR)).unwrap();
-    let mut empty = splits("x");
-    empty.rows = empty.rows.slice(0, 0);
-    let mut snapshot = keyed("bids", 0, vec![rows(0..1, 1)[0].slice(0, 0)]);
-    snapshot.operator_state = vec![empty];
-    let written = write_subtask(&target, snapshot).unwrap();
-    assert_eq!((written.rows(), written.bytes().0, written.files().count()), (0, 0, 0));
-    let opened = complete(&target, header("t", 1, SnapshotKind::Checkpoint, 0), vec![written]).unwrap().open().unwrap();
-    assert_eq!(storage.list(Path::new(DIR)).unwrap().len(), 1);
-    let states = opened.keyed_state(&OperatorUid::new("bids"), subtask(0, 1)).unwrap();
-    assert_eq!((states.len(), states[0].batches.len()), (1, 0));
-    assert_eq!(opened.manifest().operators[0].operator_states[0].name, "splits");
+    for storage in storages() {
+        let target = target(&storage, DIR);
+        storage.create_dir_all(Path::new(DIR)).unwrap();
+        let mut empty = splits("x");
+        empty.rows = empty.rows.slice(0, 0);
+        let mut snapshot = keyed("bids", 0, vec![rows(0..1, 1)[0].slice(0, 0)]);
+        snapshot.operator_state = vec![empty];
+        let written = write_subtask(&target, snapshot).unwrap();
+        assert_eq!((written.rows(), written.bytes().0, written.files().count()), (0, 0, 0));
+        let opened = complete(&target, header("t", 1, SnapshotKind::Checkpoint, 0), vec![written]).unwrap().open().unwrap();
+        assert_eq!(storage.list(Path::new(DIR)).unwrap().len(), 1);
+        let states = opened.keyed_state(&OperatorUid::new("bids"), subtask(0, 1)).unwrap();
+        assert_eq!((states.len(), states[0].batches.len()), (1, 0));
+        assert_eq!(opened.manifest().operators[0].operator_states[0].name, "splits");
+    }
 }
 
 #[test]
@@ -370,7 +377,8 @@ fn paths_at_which_there_is_no_checkpoint_are_errors_in_flinks_words() {
     assert_eq!(error("/none"), "Cannot find checkpoint or savepoint file/directory '/none' on file system 'file'.");
     assert!(error("/checkpoints").starts_with("Cannot find meta data file '_metadata' in directory '/checkpoints'."));
     assert!(error(files[0].to_str().unwrap()).starts_with("Cannot find meta data file"));
-    assert!(error("s3://bucket/x").contains("only paths and file: URLs"));
+    assert!(error("s3://bucket/x").ends_with("'s3://bucket/x' on file system 's3'."));
+    assert!(error("gs://bucket/x").contains("gs: is not available in this version"));
 }
 
 /// The manifest as JSON, changed and written again.
@@ -518,44 +526,46 @@ proptest! {
 
 #[test]
 fn the_newest_complete_snapshot_of_a_job_name_is_found() {
-    let storage: Arc<dyn Storage> = MemoryStorage::new();
-    let job = "/chk/0000000000000000000000000000002a";
-    let at = |dir: &str, name: &str, id, kind, time| {
-        take(&target(&storage, dir), header(name, id, kind, time)).unwrap();
-    };
-    at(&format!("{job}/chk-2"), "a", 2, SnapshotKind::Checkpoint, 20);
-    at(&format!("{job}/chk-10"), "a", 10, SnapshotKind::Checkpoint, 20);
-    at("/sav/savepoint-00002a-000000000001", "a", 1, SnapshotKind::Savepoint, 10);
-    at("/sav/savepoint-00002a-000000000002", "b", 3, SnapshotKind::Stop, 99);
-    storage.create_dir_all(Path::new(&format!("{job}/chk-11/totals"))).unwrap();
-    let directories = [PathBuf::from("/chk"), PathBuf::from("/sav"), PathBuf::from("/none")];
-    let find = |name: &str| latest(&*storage, &directories, name).unwrap();
-    assert_eq!(find("a").found.unwrap().path, Path::new(job).join("chk-10"), "same time: the higher number");
-    assert_eq!(find("b").found.unwrap().kind, SnapshotKind::Stop);
-    assert_eq!(find("c").found, None);
-    let ids: Vec<_> = checkpoints_of(&*storage, Path::new(job), JobId::from_u128(42)).unwrap().iter().map(|f| f.id.number()).collect();
-    assert_eq!(ids, [2, 10], "chk-11 was never completed");
-    overwrite(&*storage, &Path::new(job).join("chk-10/_metadata"), b"{");
-    let search = find("a");
-    assert_eq!((search.found.unwrap().id.number(), search.unreadable.len()), (2, 1));
+    for storage in storages() {
+        let job = "/chk/0000000000000000000000000000002a";
+        let at = |dir: &str, name: &str, id, kind, time| {
+            take(&target(&storage, dir), header(name, id, kind, time)).unwrap();
+        };
+        at(&format!("{job}/chk-2"), "a", 2, SnapshotKind::Checkpoint, 20);
+        at(&format!("{job}/chk-10"), "a", 10, SnapshotKind::Checkpoint, 20);
+        at("/sav/savepoint-00002a-000000000001", "a", 1, SnapshotKind::Savepoint, 10);
+        at("/sav/savepoint-00002a-000000000002", "b", 3, SnapshotKind::Stop, 99);
+        storage.create_dir_all(Path::new(&format!("{job}/chk-11/totals"))).unwrap();
+        let directories = [PathBuf::from("/chk"), PathBuf::from("/sav"), PathBuf::from("/none")];
+        let find = |name: &str| latest(&*storage, &directories, name).unwrap();
+        assert_eq!(find("a").found.unwrap().path, Path::new(job).join("chk-10"), "same time: the higher number");
+        assert_eq!(find("b").found.unwrap().kind, SnapshotKind::Stop);
+        assert_eq!(find("c").found, None);
+        let ids: Vec<_> = checkpoints_of(&*storage, Path::new(job), JobId::from_u128(42)).unwrap().iter().map(|f| f.id.number()).collect();
+        assert_eq!(ids, [2, 10], "chk-11 was never completed");
+        overwrite(&*storage, &Path::new(job).join("chk-10/_metadata"), b"{");
+        let search = find("a");
+        assert_eq!((search.found.unwrap().id.number(), search.unreadable.len()), (2, 1));
+    }
 }
 
 #[test]
 fn the_savepoint_of_a_stop_is_found_wherever_it_is_and_only_once_it_is_complete() {
-    let storage: Arc<dyn Storage> = MemoryStorage::new();
-    let (base, job) = (Path::new("/checkpoints"), JobId::from_u128(42));
-    take(&target(&storage, DIR), header("a", 7, SnapshotKind::Checkpoint, 10)).unwrap();
-    let elsewhere = "/far/away/savepoint-000000-00000000000a";
-    note_stop(&*storage, &job_directory(base, job), Path::new("/far/away/savepoint-000000-000000000009")).unwrap();
-    note_stop(&*storage, &job_directory(base, job), Path::new(elsewhere)).unwrap();
-    let newest = || latest(&*storage, &[base.to_owned()], "a").unwrap().found.unwrap().path;
-    assert_eq!(newest(), Path::new(DIR));
-    take(&target(&storage, elsewhere), header("a", 8, SnapshotKind::Stop, 20)).unwrap();
-    assert_eq!(newest(), Path::new(elsewhere));
-    let of_job: Vec<PathBuf> = checkpoints_of(&*storage, &job_directory(base, job), job).unwrap().into_iter().map(|c| c.path).collect();
-    assert_eq!(of_job, [PathBuf::from(DIR), PathBuf::from(elsewhere)]);
-    overwrite(&*storage, &base.join(job.to_string()).join("stopped-with"), b"[3");
-    assert_eq!(newest(), Path::new(DIR), "a note that cannot be read names nothing");
+    for storage in storages() {
+        let (base, job) = (Path::new("/checkpoints"), JobId::from_u128(42));
+        take(&target(&storage, DIR), header("a", 7, SnapshotKind::Checkpoint, 10)).unwrap();
+        let elsewhere = "/far/away/savepoint-000000-00000000000a";
+        note_stop(&*storage, &job_directory(base, job), Path::new("/far/away/savepoint-000000-000000000009")).unwrap();
+        note_stop(&*storage, &job_directory(base, job), Path::new(elsewhere)).unwrap();
+        let newest = || latest(&*storage, &[base.to_owned()], "a").unwrap().found.unwrap().path;
+        assert_eq!(newest(), Path::new(DIR));
+        take(&target(&storage, elsewhere), header("a", 8, SnapshotKind::Stop, 20)).unwrap();
+        assert_eq!(newest(), Path::new(elsewhere));
+        let of_job: Vec<PathBuf> = checkpoints_of(&*storage, &job_directory(base, job), job).unwrap().into_iter().map(|c| c.path).collect();
+        assert_eq!(of_job, [PathBuf::from(DIR), PathBuf::from(elsewhere)]);
+        overwrite(&*storage, &base.join(job.to_string()).join("stopped-with"), b"[3");
+        assert_eq!(newest(), Path::new(DIR), "a note that cannot be read names nothing");
+    }
 }
 
 fn directly(dir: &str) -> CheckpointSettings {
@@ -572,6 +582,8 @@ fn directly(dir: &str) -> CheckpointSettings {
         retention: Retention::NoExternalized,
         after_tasks_finish: true,
         incremental: false,
+        local_backup: false,
+        local_backup_dir: None,
         storage: CheckpointStorage::FileSystem(dir.into()),
         create_subdir: false,
         sync_phase_timeout: None,
@@ -622,77 +634,82 @@ fn checkpoints_directly_in_a_directory_are_found_and_told_apart_by_their_jobs() 
 
 #[test]
 fn a_claimed_savepoint_is_deleted_whatever_its_directory_is_called() {
-    let storage: Arc<dyn Storage> = MemoryStorage::new();
-    take(&target(&storage, "/mine/keep-this"), header("a", 7, SnapshotKind::Savepoint, 10)).unwrap();
-    storage.create(Path::new("/mine/keep-this/notes.txt")).unwrap();
-    delete_claimed(&*storage, Path::new("/mine/keep-this")).unwrap();
-    assert!(matches!(open(Arc::clone(&storage), "/mine/keep-this"), Err(RestoreError::NoMetadata(_))));
-    let left: Vec<PathBuf> = storage.list(Path::new("/mine/keep-this")).unwrap().into_iter().map(|e| e.path).collect();
-    assert_eq!(left, [PathBuf::from("/mine/keep-this/notes.txt")], "what is not the savepoint's stays");
-    delete_claimed(&*storage, Path::new("/mine/keep-this")).unwrap();
-    delete_claimed(&*storage, Path::new("/mine/gone")).unwrap();
+    for storage in storages() {
+        take(&target(&storage, "/mine/keep-this"), header("a", 7, SnapshotKind::Savepoint, 10)).unwrap();
+        overwrite(&*storage, Path::new("/mine/keep-this/notes.txt"), b"mine");
+        delete_claimed(&*storage, Path::new("/mine/keep-this")).unwrap();
+        assert!(matches!(open(Arc::clone(&storage), "/mine/keep-this"), Err(RestoreError::NoMetadata(_))));
+        let left: Vec<PathBuf> = storage.list(Path::new("/mine/keep-this")).unwrap().into_iter().map(|e| e.path).collect();
+        assert_eq!(left, [PathBuf::from("/mine/keep-this/notes.txt")], "what is not the savepoint's stays");
+        delete_claimed(&*storage, Path::new("/mine/keep-this")).unwrap();
+        delete_claimed(&*storage, Path::new("/mine/gone")).unwrap();
+    }
 }
 
 #[test]
 fn key_groups_are_computed_anew_when_their_number_changes() {
-    let storage: Arc<dyn Storage> = MemoryStorage::new();
-    let completed = take(&target(&storage, DIR), header("a", 7, SnapshotKind::Savepoint, 10)).unwrap();
-    let job = [OperatorStates {
-        uid: totals(),
-        keyed: vec![descriptor()],
-        operator_states: Vec::new(),
-        parallelism: Parallelism::new(3).unwrap(),
-        retracts: false,
-    }];
-    let rules = RestoreRules::default();
-    let max = MaxParallelism::new(300).unwrap();
-    let request = RestoreRequest { path: "p", max_parallelism: Some(max), allow_non_restored: true, rules: &rules };
-    let opened = completed.open().unwrap();
-    let before = all_rows(&opened, subtask(0, 1)).len();
-    let plan = plan_restore(opened.manifest(), &job, request).accepted().unwrap();
-    let planned = opened.planned(&plan);
-    assert_eq!(planned.max_parallelism(), max);
-    let parallelism = Parallelism::new(3).unwrap();
-    let parts: Vec<_> = (0..3).map(|i| all_rows(&planned, KeyGroupRange::of_subtask(max, parallelism, i))).collect();
-    assert_eq!(parts.iter().map(Vec::len).sum::<usize>(), before, "every row belongs to one subtask");
-    for (index, part) in parts.iter().enumerate() {
-        let own = KeyGroupRange::of_subtask(max, parallelism, index).as_range();
-        assert!(!part.is_empty() && part.iter().all(|(group, _)| own.contains(&u16::try_from(*group).unwrap())));
+    for storage in storages() {
+        let completed = take(&target(&storage, DIR), header("a", 7, SnapshotKind::Savepoint, 10)).unwrap();
+        let job = [OperatorStates {
+            uid: totals(),
+            keyed: vec![descriptor()],
+            operator_states: Vec::new(),
+            parallelism: Parallelism::new(3).unwrap(),
+            retracts: false,
+        }];
+        let rules = RestoreRules::default();
+        let max = MaxParallelism::new(300).unwrap();
+        let request = RestoreRequest { path: "p", max_parallelism: Some(max), allow_non_restored: true, rules: &rules };
+        let opened = completed.open().unwrap();
+        let before = all_rows(&opened, subtask(0, 1)).len();
+        let plan = plan_restore(opened.manifest(), &job, request).accepted().unwrap();
+        let planned = opened.planned(&plan);
+        assert_eq!(planned.max_parallelism(), max);
+        let parallelism = Parallelism::new(3).unwrap();
+        let parts: Vec<_> = (0..3).map(|i| all_rows(&planned, KeyGroupRange::of_subtask(max, parallelism, i))).collect();
+        assert_eq!(parts.iter().map(Vec::len).sum::<usize>(), before, "every row belongs to one subtask");
+        for (index, part) in parts.iter().enumerate() {
+            let own = KeyGroupRange::of_subtask(max, parallelism, index).as_range();
+            assert!(!part.is_empty() && part.iter().all(|(group, _)| own.contains(&u16::try_from(*group).unwrap())));
+        }
     }
 }
 
 #[test]
 fn disposing_removes_a_savepoint_and_nothing_else() {
-    let storage: Arc<dyn Storage> = MemoryStorage::new();
-    let dir = "/sav/savepoint-00002a-000000000001";
-    take(&target(&storage, dir), header("t", 1, SnapshotKind::Savepoint, 0)).unwrap();
-    overwrite(&*storage, &Path::new(dir).join("notes.txt"), b"mine");
-    dispose_savepoint(&*storage, &format!("file:{dir}")).unwrap();
-    let left: Vec<_> = storage.list(Path::new(dir)).unwrap().into_iter().map(|e| e.path).collect();
-    assert_eq!(left, [Path::new(dir).join("notes.txt")]);
-    let again = dispose_savepoint(&*storage, dir).unwrap_err();
-    assert!(matches!(again, RestoreError::NoMetadata(_)), "{again}");
+    for storage in storages() {
+        let dir = "/sav/savepoint-00002a-000000000001";
+        take(&target(&storage, dir), header("t", 1, SnapshotKind::Savepoint, 0)).unwrap();
+        overwrite(&*storage, &Path::new(dir).join("notes.txt"), b"mine");
+        dispose_savepoint(&*storage, &format!("file:{dir}")).unwrap();
+        let left: Vec<_> = storage.list(Path::new(dir)).unwrap().into_iter().map(|e| e.path).collect();
+        assert_eq!(left, [Path::new(dir).join("notes.txt")]);
+        let again = dispose_savepoint(&*storage, dir).unwrap_err();
+        assert!(matches!(again, RestoreError::NoMetadata(_)), "{again}");
 
-    overwrite(&*storage, Path::new("/sav/_metadata"), b"not ours");
-    let refused = dispose_savepoint(&*storage, "/sav").unwrap_err().to_string();
-    assert!(refused.starts_with("Could not dispose savepoint /sav: its _metadata cannot be read"), "{refused}");
-    assert!(storage.entry(Path::new("/sav/_metadata")).unwrap().is_some());
+        overwrite(&*storage, Path::new("/sav/_metadata"), b"not ours");
+        let refused = dispose_savepoint(&*storage, "/sav").unwrap_err().to_string();
+        assert!(refused.starts_with("Could not dispose savepoint /sav: its _metadata cannot be read"), "{refused}");
+        assert!(storage.entry(Path::new("/sav/_metadata")).unwrap().is_some());
 
-    let other = "/sav/savepoint-00002a-000000000002";
-    take(&target(&storage, other), header("t", 1, SnapshotKind::Savepoint, 0)).unwrap();
-    dispose_savepoint(&*storage, &format!("{other}/_metadata")).unwrap();
-    let error = dispose_savepoint(&*storage, other).unwrap_err().to_string();
-    assert_eq!(error, format!("Cannot find checkpoint or savepoint file/directory '{other}' on file system 'file'."));
+        let other = "/sav/savepoint-00002a-000000000002";
+        take(&target(&storage, other), header("t", 1, SnapshotKind::Savepoint, 0)).unwrap();
+        dispose_savepoint(&*storage, &format!("{other}/_metadata")).unwrap();
+        let error = dispose_savepoint(&*storage, other).unwrap_err().to_string();
+        assert_eq!(error, format!("Cannot find checkpoint or savepoint file/directory '{other}' on file system 'file'."));
+    }
 }
 
 #[test]
 fn only_directories_of_checkpoints_and_savepoints_are_ever_deleted_whole() {
-    let storage: Arc<dyn Storage> = MemoryStorage::new();
-    storage.create_dir_all(Path::new("/home/mine")).unwrap();
-    assert!(delete_checkpoint(&*storage, Path::new("/home/mine")).is_err());
-    assert!(delete_checkpoint(&*storage, Path::new("/")).is_err());
-    assert!(storage.entry(Path::new("/home/mine")).unwrap().is_some());
-    delete_checkpoint(&*storage, Path::new("/home/chk-1")).unwrap();
+    for storage in storages() {
+        storage.create_dir_all(Path::new("/home/mine")).unwrap();
+        overwrite(&*storage, Path::new("/home/mine/letter"), b"mine");
+        assert!(delete_checkpoint(&*storage, Path::new("/home/mine")).is_err());
+        assert!(delete_checkpoint(&*storage, Path::new("/")).is_err());
+        assert!(storage.entry(Path::new("/home/mine/letter")).unwrap().is_some());
+        delete_checkpoint(&*storage, Path::new("/home/chk-1")).unwrap();
+    }
 }
 
 #[test]

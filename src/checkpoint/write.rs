@@ -271,7 +271,7 @@ impl CompletedCheckpoint {
 }
 
 /// Makes a checkpoint of what all subtasks wrote: directories are synced, then `_metadata` is written, synced and renamed into
-/// place. Before this returns, nothing counts; if it fails, the directory is to be removed.
+/// place, or put there whole on an object store. Before this returns, nothing counts; if it fails, the directory is to be removed.
 pub fn complete(
     target: &SnapshotTarget,
     header: ManifestHeader,
@@ -310,7 +310,7 @@ fn seal(storage: &dyn Storage, dir: &Path, manifest: &Manifest, json: &[u8]) -> 
     if let Some(parent) = dir.parent() {
         storage.sync_dir(parent)?;
     }
-    storage.write_atomic(&dir.join(METADATA), json)
+    storage.create_atomic(&dir.join(METADATA), json)
 }
 
 /// The manifest of what was written: operators in the header's order, states in the order of their names.

@@ -115,7 +115,7 @@ pub struct RunArgs {
     /// Return as soon as the job runs; it goes on in the background
     #[arg(short = 'd', long = "detached")]
     pub detached: bool,
-    /// Restore the job from a savepoint or retained checkpoint: its directory or its _metadata, with or without file:, or "latest"
+    /// Restore the job from a savepoint or retained checkpoint: its directory or its _metadata (a path, a file: or an s3: URL), or "latest"
     #[arg(short = 's', long = "fromSavepoint", value_name = "PATH", value_hint = ValueHint::AnyPath)]
     pub from_savepoint: Option<String>,
     /// Skip state of the savepoint that the job no longer has

@@ -17,7 +17,6 @@ use crate::storage::{LocalStorage, Storage};
 use crate::types::Parallelism;
 use crate::types::limits::JOB_FILE;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 /// A job that is right.
 #[derive(Debug)]
@@ -125,12 +124,13 @@ pub(super) fn open_restore(
 ) -> Result<Restore, CliError> {
     let asked = not_restored(&from.path);
     let refused = |error: RestoreError| CliError::new(ExitStatus::NotRestorable, &asked, error.to_string()).caused_by(&error);
+    let storage = surroundings.storage_of(&job.graph.settings.s3);
     let path = if from.path == "latest" {
-        newest(job, registry, &asked, output)?
+        newest(job, registry, (&asked, &*storage), output)?
     } else {
-        surroundings.working_dir.join(path_of_text(&from.path).map_err(refused)?)
+        surroundings.absolute(&path_of_text(&from.path).map_err(refused)?)
     };
-    let checkpoint = open(LocalStorage::shared(), &path.display().to_string()).map_err(refused)?;
+    let checkpoint = open(storage, &path.display().to_string()).map_err(refused)?;
     let settings = &job.graph.settings;
     let request = RestoreRequest {
         path: &from.path,
@@ -149,7 +149,12 @@ pub(super) fn not_restored(path: &str) -> String {
 }
 
 /// The newest complete checkpoint or savepoint of jobs of this name.
-fn newest(job: &LoadedJob, registry: &Registry, asked: &str, output: &mut Output<'_>) -> Result<PathBuf, CliError> {
+fn newest(
+    job: &LoadedJob,
+    registry: &Registry,
+    (asked, storage): (&str, &dyn Storage),
+    output: &mut Output<'_>,
+) -> Result<PathBuf, CliError> {
     let settings = &job.graph.settings;
     let mut directories = registry.restore_directories(&settings.name);
     if let CheckpointStorage::FileSystem(dir) = &settings.checkpointing.storage {
@@ -158,8 +163,7 @@ fn newest(job: &LoadedJob, registry: &Registry, asked: &str, output: &mut Output
     directories.extend(settings.checkpointing.savepoint_dir.clone());
     directories.sort_unstable();
     directories.dedup();
-    let storage: Arc<dyn Storage> = LocalStorage::shared();
-    let search = latest(storage.as_ref(), &directories, &settings.name);
+    let search = latest(storage, &directories, &settings.name);
     let search = search.map_err(|e| CliError::new(ExitStatus::NotRestorable, asked, e.to_string()))?;
     for error in &search.unreadable {
         output.note(format!("warning: {error}"));

@@ -9,6 +9,7 @@ use super::progress::{Progress, Sample};
 use super::restore_plan;
 use super::surroundings::Surroundings;
 use super::target::restore_hint;
+use crate::checkpoint::settings::{CheckpointSettings, CheckpointStorage};
 use crate::error::ExitStatus;
 use crate::job::graph::NodeKind;
 use crate::rest::recorder::{Recorder, with_view};
@@ -16,7 +17,7 @@ use crate::rest::registry::{JobRecord, ProcessId, Registry, RestorePoint};
 use crate::rest::server::{Service, serve};
 use crate::rest::socket::ControlSocket;
 use crate::runtime::{Blocking, Job, JobCommand, JobHandle, JobOutcome, JobStatus, Leftovers, StartError, StartOptions};
-use crate::storage::LocalStorage;
+use crate::storage::Storage;
 use crate::types::{Clock, JobId, SystemClock};
 use serde_json::json;
 use std::future::Future;
@@ -88,6 +89,7 @@ fn here(
 struct Prepared {
     job: Job,
     handle: JobHandle,
+    storage: Arc<dyn Storage>,
     registry: Registry,
     record: JobRecord,
     socket: ControlSocket,
@@ -123,6 +125,8 @@ fn prepare(
         }
     };
     let failed = |e: io::Error| CliError::new(ExitStatus::Failed, "could not start the job", e.to_string());
+    let storage = surroundings.storage_of(&loaded.graph.settings.s3);
+    reach(&*storage, &loaded.graph.settings.checkpointing).map_err(failed)?;
     let control = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
     let data = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("flink-data").build().map_err(failed)?;
     let prints_rows = loaded.graph.nodes.iter().any(|n| matches!(&n.kind, NodeKind::Sink(sink) if sink.writes_to_stdout()));
@@ -130,7 +134,7 @@ fn prepare(
     let clock = SystemClock::shared();
     let options = StartOptions {
         job_id: id,
-        storage: LocalStorage::shared(),
+        storage: Arc::clone(&storage),
         clock: Arc::clone(&clock),
         data: data.handle().clone(),
         blocking: Blocking::Pool,
@@ -148,7 +152,15 @@ fn prepare(
         let error = CliError::new(ExitStatus::Failed, "could not open the job's control socket", e.to_string()).caused_by(&e);
         error.next("set FLINK_RUNTIME_DIR to a short path that only you can write")
     })?;
-    Ok(Prepared { handle: job.handle(), job, registry: registry.clone(), record, socket, clock, control, data, prints_rows })
+    Ok(Prepared { handle: job.handle(), job, storage, registry: registry.clone(), record, socket, clock, control, data, prints_rows })
+}
+
+/// Asks for the checkpoint directory if it is on another machine: a job whose checkpoints all fail is not started.
+fn reach(storage: &dyn Storage, settings: &CheckpointSettings) -> io::Result<()> {
+    match &settings.storage {
+        CheckpointStorage::FileSystem(dir) if storage.is_remote(dir) && settings.interval.is_some() => storage.entry(dir).map(drop),
+        _ => Ok(()),
+    }
 }
 
 fn first_record(loaded: &LoadedJob, (id, restore): (JobId, Option<&Restore>), registry: &Registry, detached: bool) -> JobRecord {
@@ -193,7 +205,7 @@ enum Ended {
 impl Prepared {
     /// Runs the job to its end.
     fn drive(self, watch: Watch, reporter: &mut Reporter, output: &mut Output<'_>) -> Result<ExitStatus, CliError> {
-        let Self { job, handle, registry, record, socket, clock, control, data, prints_rows } = self;
+        let Self { job, handle, storage, registry, record, socket, clock, control, data, prints_rows } = self;
         if prints_rows || watch.child {
             output.leave_stdout_to_rows();
         }
@@ -201,7 +213,7 @@ impl Prepared {
         let ended = control.block_on(async {
             let signals = Signals::new(watch.child).map_err(failed)?;
             let (over, end) = oneshot::channel();
-            let service = Service::new(handle.clone(), Arc::clone(&clock), LocalStorage::shared());
+            let service = Service::new(handle.clone(), Arc::clone(&clock), Arc::clone(&storage));
             let serving = tokio::spawn(serve(socket, service, end));
             let unwritten = |e: &io::Error| tracing::warn!(error = %e, "the job's record could not be written");
             let mut recorder = Recorder::new(registry.clone(), handle.clone(), record.clone());
@@ -220,7 +232,9 @@ impl Prepared {
             watch.progress.clear();
             if let Ended::Job { outcome, .. } = &ended {
                 settle(&handle, outcome, recording).await;
-                outcome.leftovers.delete(LocalStorage::shared().as_ref());
+                let leftovers = outcome.leftovers.clone();
+                // The job still answers while a bucket is waited for; what a panic left is left.
+                let _ = tokio::task::spawn_blocking(move || leftovers.delete(&*storage)).await;
                 // The receiver is gone only if the server has ended already.
                 let _ = over.send(());
                 // Errors of the socket have nobody left to be told to.

@@ -9,7 +9,6 @@ use crate::checkpoint::{RestoreError, dispose_savepoint, path_of_text};
 use crate::error::ExitStatus;
 use crate::rest::client::Client;
 use crate::rest::types::SavepointTrigger;
-use crate::storage::LocalStorage;
 use crate::types::TriggerId;
 use serde_json::json;
 
@@ -25,7 +24,7 @@ pub(super) fn target_directory(
         return Ok(Some(text));
     }
     let path = path_of_text(&text).map_err(|e| CliError::new(ExitStatus::Usage, format!("{text} is no directory"), e.to_string()))?;
-    Ok(Some(surroundings.working_dir.join(path).display().to_string()))
+    Ok(Some(surroundings.absolute(&path).display().to_string()))
 }
 
 /// Takes a savepoint.
@@ -100,8 +99,8 @@ pub(super) fn dispose(command: &Command, surroundings: &Surroundings, path: &str
         let result = block_on(Client::new(endpoint.clone()).dispose(path))?;
         result.map_err(|e| CliError::client(&asked, &e, ExitStatus::SavepointFailed))?;
     } else {
-        let absolute = path_of_text(path).map(|p| surroundings.working_dir.join(p));
-        let disposed = absolute.and_then(|p| dispose_savepoint(&LocalStorage, &p.display().to_string()));
+        let absolute = path_of_text(path).map(|p| surroundings.absolute(&p));
+        let disposed = absolute.and_then(|p| dispose_savepoint(&*surroundings.storage(), &p.display().to_string()));
         disposed.map_err(|e: RestoreError| CliError::new(ExitStatus::SavepointFailed, &asked, e.to_string()).caused_by(&e))?;
     }
     output.line(format!("Savepoint '{path}' disposed."));

@@ -4,10 +4,11 @@ use super::output::CliError;
 use crate::error::ExitStatus;
 use crate::operator::process::Functions;
 use crate::rest::registry::{Places, Registry};
-use crate::storage::LocalStorage;
+use crate::storage::{RoutedStorage, S3Settings, Storage};
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Environment, working directory, terminal.
 #[derive(Debug, Clone, Default)]
@@ -47,6 +48,21 @@ impl Surroundings {
         self.variables.get(name).cloned()
     }
 
+    /// Files, and buckets as the environment says.
+    pub fn storage(&self) -> Arc<dyn Storage> {
+        self.storage_of(&S3Settings::default())
+    }
+
+    /// Files, and buckets as a job says, and the environment where that says nothing.
+    pub fn storage_of(&self, settings: &S3Settings) -> Arc<dyn Storage> {
+        RoutedStorage::shared(settings.clone(), self.variables.clone())
+    }
+
+    /// A location as it is meant: relative paths start at the working directory.
+    pub fn absolute(&self, location: &Path) -> PathBuf {
+        crate::storage::absolute(&self.working_dir, location)
+    }
+
     /// The records of this user's jobs.
     pub fn registry(&self) -> Result<Registry, CliError> {
         let places = Places::from_environment(|name| self.variable(name), &self.working_dir).ok_or_else(|| {
@@ -57,7 +73,7 @@ impl Surroundings {
             )
             .next("set FLINK_STATE_DIR to a directory of your own")
         })?;
-        Ok(Registry::new(places, LocalStorage::shared()))
+        Ok(Registry::new(places, self.storage()))
     }
 }
 

@@ -6,6 +6,7 @@ use super::surroundings::Surroundings;
 use crate::error::ExitStatus;
 use crate::rest::client::{Client, Endpoint};
 use crate::rest::registry::{Found, JobRecord};
+use crate::storage::is_remote;
 use crate::types::JobId;
 use std::future::Future;
 
@@ -116,8 +117,11 @@ fn lost(asked: &str, record: &JobRecord) -> CliError {
 
 /// How to go on from a job's newest checkpoint.
 pub(super) fn restore_hint(record: &JobRecord) -> String {
+    let file = record.job_file.display();
     match &record.latest {
-        Some(point) => format!("restore it with: flink run -s {} {}", point.path.display(), record.job_file.display()),
-        None => format!("it has no complete checkpoint; start it anew with: flink run {}", record.job_file.display()),
+        // A newer one may be there, which only the job's own settings can look for.
+        Some(point) if is_remote(&point.path) => format!("restore it with: flink run -s latest {file}"),
+        Some(point) => format!("restore it with: flink run -s {} {file}", point.path.display()),
+        None => format!("it has no complete checkpoint; start it anew with: flink run {file}"),
     }
 }

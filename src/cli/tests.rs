@@ -62,7 +62,7 @@ fn a_relative_directory_starts_where_the_command_was_given() {
     let _job = started(dir.path(), "tiny");
     let ran = flink(dir.path(), "savepoint tiny mine -q");
     assert_eq!(ran.out, format!("file:{}/mine/savepoint-e8e633-000000000001\n", dir.path().display()));
-    let ran = flink(dir.path(), "savepoint tiny s3://bucket/x");
+    let ran = flink(dir.path(), "savepoint tiny gs://bucket/x");
     assert_eq!(ran.status, ExitStatus::Usage, "{}", ran.err);
 }
 

@@ -11,6 +11,7 @@ use super::text::Text;
 use crate::checkpoint::settings::{CheckpointSettings, CheckpointStorage, CheckpointingMode, ClaimMode, Retention};
 use crate::script::Limits;
 use crate::state::BackendSettings;
+use crate::storage::{S3Settings, Secret, absolute, is_remote, parse_location};
 use crate::types::{ByteSize, MaxParallelism, OptionSpec, Parallelism, parse_duration};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -102,6 +103,7 @@ pub fn read(entries: &[Entry], defaults: &Defaults, problems: &mut Vec<Problem>)
         idle_timeout: Some(reader.duration("table.exec.source.idle-timeout")).filter(|timeout| !timeout.is_zero()),
         restart: reader.restart(checkpointing.interval.is_some()),
         checkpointing,
+        s3: reader.s3(),
         recovery: reader.recovery(defaults),
         restore,
         script: reader.script(),
@@ -187,36 +189,16 @@ pub fn wrong_value(spec: &OptionSpec, entry: &Entry, message: &str) -> Problem {
     }
 }
 
-/// A text as an absolute path: a path (relative ones start at `directory`), or a `file:` URL. The error says what is wrong.
-pub fn local_path(text: &str, directory: &Path) -> Result<PathBuf, String> {
-    let text = text.trim();
-    if text.is_empty() {
-        return Err("the path is empty".to_owned());
-    }
-    let scheme = text.split_once(':').map(|(scheme, _)| scheme).filter(|scheme| is_scheme(scheme));
-    let path = match scheme {
-        None => text,
-        Some(scheme) if scheme.eq_ignore_ascii_case("file") => {
-            let rest = &text[scheme.len() + 1..];
-            match rest.strip_prefix("//") {
-                Some(path) if path.starts_with('/') => path,
-                Some(host) => {
-                    let host = host.split('/').next().unwrap_or_default();
-                    return Err(format!("\"{host}\" would be a host; write file:///{host}…"));
-                }
-                None => rest,
-            }
-        }
-        Some(scheme) => return Err(format!("{scheme}: is not supported in this version; use a path or a file: URL")),
-    };
-    Ok(directory.join(path))
+/// A text as a location: an absolute path on this machine (relative ones start at `directory`), or one on an object store. The error says
+/// what is wrong.
+fn location(text: &str, directory: &Path) -> Result<PathBuf, String> {
+    parse_location(text).map(|path| absolute(directory, &path)).map_err(|e| e.to_string())
 }
 
-/// RFC 3986; one letter alone is no scheme but part of a name.
-fn is_scheme(text: &str) -> bool {
-    text.len() > 1
-        && text.starts_with(|c: char| c.is_ascii_alphabetic())
-        && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.'))
+/// A text as an absolute path on this machine.
+pub fn local_path(text: &str, directory: &Path) -> Result<PathBuf, String> {
+    let path = location(text, directory)?;
+    if is_remote(&path) { Err("s3: holds checkpoints and savepoints alone; use a path or a file: URL".to_owned()) } else { Ok(path) }
 }
 
 pub(super) struct Reader<'a, 'p> {
@@ -362,6 +344,9 @@ impl<'a> Reader<'a, '_> {
             Some(&"jobmanager") => CheckpointStorage::JobManager,
             _ => CheckpointStorage::FileSystem(storage_dir),
         };
+        if !self.bool(&key("create-subdir")) && matches!(&storage, CheckpointStorage::FileSystem(dir) if is_remote(dir)) {
+            self.wrong(&key("create-subdir"), "an object store has no locks: checkpoints there lie in a directory of the job's id");
+        }
         CheckpointSettings {
             // Flink: it makes no sense to take checkpoints more often than the pause between them allows.
             interval: (!interval.is_zero()).then(|| interval.max(min_pause)),
@@ -383,6 +368,8 @@ impl<'a> Reader<'a, '_> {
             },
             after_tasks_finish: self.bool(&key("checkpoints-after-tasks-finish")),
             incremental: self.bool(&key("incremental")),
+            local_backup: self.bool(&key("local-backup.enabled")),
+            local_backup_dir: self.local_backup_dir(defaults),
             storage,
             create_subdir: self.bool(&key("create-subdir")),
             sync_phase_timeout: Some(self.duration(&key("sync-phase-timeout"))).filter(|timeout| !timeout.is_zero()),
@@ -404,6 +391,13 @@ impl<'a> Reader<'a, '_> {
             self.wrong(key, "the interval during a backlog is at least the one without, or 0 for no periodic checkpoints meanwhile");
         }
         Some(during)
+    }
+
+    /// The first of the directories for copies: there is one process, and one copy.
+    fn local_backup_dir(&mut self, defaults: &Defaults) -> Option<PathBuf> {
+        let key = "execution.checkpointing.local-backup.dirs";
+        let first = self.entry(key)?.value.as_str().split(',').next().unwrap_or_default();
+        local_path(first, &defaults.directory).map_err(|message| self.wrong(key, &message)).ok()
     }
 
     /// The longest that barriers are aligned before what is on its way becomes part of the checkpoint; `None`: always aligned.
@@ -446,13 +440,31 @@ impl<'a> Reader<'a, '_> {
     }
 
     pub(super) fn directory(&mut self, key: &str, defaults: &Defaults) -> Option<PathBuf> {
-        match local_path(self.entry(key)?.value.as_str(), &defaults.directory) {
+        match location(self.entry(key)?.value.as_str(), &defaults.directory) {
             Ok(path) => Some(path),
             Err(message) => {
                 self.wrong(key, &message);
                 None
             }
         }
+    }
+
+    fn s3(&mut self) -> S3Settings {
+        let text = |key: &str| self.entry(key).map(|entry| entry.value.as_str().trim().to_owned()).filter(|text| !text.is_empty());
+        let settings = S3Settings {
+            access_key: text("s3.access-key").map(Secret::new),
+            secret_key: text("s3.secret-key").map(Secret::new),
+            session_token: text("s3.session-token").map(Secret::new),
+            endpoint: text("s3.endpoint"),
+            region: text("s3.region"),
+            path_style: self.entry("s3.path.style.access").map(|_| self.bool("s3.path.style.access")),
+        };
+        match (&settings.access_key, &settings.secret_key) {
+            (Some(_), None) => self.wrong("s3.access-key", "s3.secret-key is missing; keys go in pairs"),
+            (None, Some(_)) => self.wrong("s3.secret-key", "s3.access-key is missing; keys go in pairs"),
+            _ => {}
+        }
+        settings
     }
 
     fn restart(&mut self, checkpointing: bool) -> RestartSettings {
@@ -506,11 +518,12 @@ fn deciding<'a>(entries: &'a [Entry], key: &str) -> Option<&'a Entry> {
     entries.iter().filter(|entry| option.is_called(&entry.key) && !entry.value.is_broken()).max_by_key(rank)
 }
 
-/// Every option with its effective value as text; what came from the environment is masked.
+/// Every option with its effective value as text; what came from the environment, and what is secret, is masked.
 fn effective(entries: &[Entry], settings: &JobSettings) -> Vec<(String, String)> {
     let value = |option: &JobOption| {
         let key = option.spec.key;
-        let written = deciding(entries, key).map(|entry| &entry.value).map(Text::shown);
+        let shown = |text: &Text| if options::is_secret(key) { Secret::SHOWN.to_owned() } else { text.shown() };
+        let written = deciding(entries, key).map(|entry| shown(&entry.value));
         let derived = || match (key, &settings.checkpointing.storage) {
             ("pipeline.name", _) => Some(settings.name.clone()),
             ("parallelism.default", _) => Some(settings.parallelism.to_string()),
@@ -727,8 +740,8 @@ mod tests {
                 "execution.checkpointing.mode: expected one of EXACTLY_ONCE, AT_LEAST_ONCE, found \"ONCE\"",
             ),
             (
-                "execution.checkpointing.dir = \"s3://b/c\"",
-                "execution.checkpointing.dir: s3: is not supported in this version; use a path or a file: URL",
+                "execution.checkpointing.dir = \"gs://b/c\"",
+                "execution.checkpointing.dir: gs: is not available in this version; use a path, a file: URL or an s3: URL",
             ),
             (
                 "execution.checkpointing.dir = \"file://host/c\"",
@@ -787,8 +800,8 @@ mod tests {
                 "restart-strategy.exponential-delay.attempts-before-reset-backoff: expected a whole number from 1 on, or infinite",
             ),
             (
-                "execution.state-recovery.path = \"s3://b/x\"",
-                "execution.state-recovery.path: s3: is not supported in this version; use a path or a file: URL",
+                "execution.state-recovery.path = \"hdfs://b/x\"",
+                "execution.state-recovery.path: hdfs: is not available in this version; use a path, a file: URL or an s3: URL",
             ),
             (
                 "execution.state-recovery.claim-mode = \"LEGACY\"",

@@ -88,11 +88,17 @@ pub fn load(text: &str, context: &LoadContext<'_>) -> Result<Loaded, Problems> {
     let mut problems = Vec::new();
     let flags: Vec<String> = context.overrides.iter().map(|flag| format!("{FLAG}{flag}")).collect();
     let spec = Spec::parse(text, context.environment, &mut problems);
+    let mut secrets = Vec::new();
     let graph = spec.map(|mut spec| {
         spec.apply(&flags, &mut problems);
+        let secret = spec.options.iter().filter(|entry| options::is_secret(&entry.key));
+        secrets.extend(secret.map(|entry| entry.value.clone()));
         graph_of(&spec, context, &mut problems)
     });
-    let texts = Texts { file_name: context.file_name.to_owned(), file: text.to_owned(), flags };
+    let mut texts = Texts { file_name: context.file_name.to_owned(), file: text.to_owned(), flags };
+    for secret in secrets {
+        texts.hide(secret.place(), secret.as_str());
+    }
     let wrong = problems.iter().any(|problem| problem.severity == Severity::Error);
     let problems = Problems::new(texts, problems);
     match graph {

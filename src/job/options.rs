@@ -24,11 +24,13 @@ pub struct JobOption {
     pub older: &'static [&'static str],
     /// How far this version goes with it.
     pub support: Support,
+    /// Its value is shown to nobody.
+    pub secret: bool,
 }
 
 const fn option(key: &'static str, kind: OptionKind, default: Option<&'static str>, doc: &'static str) -> JobOption {
     let spec = OptionSpec { key, kind, default, required: false, doc };
-    JobOption { spec, older: &[], support: Support::Full }
+    JobOption { spec, older: &[], support: Support::Full, secret: false }
 }
 
 impl JobOption {
@@ -39,6 +41,11 @@ impl JobOption {
 
     const fn default_only(mut self, instead: &'static str) -> Self {
         self.support = Support::DefaultOnly(instead);
+        self
+    }
+
+    const fn secret(mut self) -> Self {
+        self.secret = true;
         self
     }
 
@@ -80,7 +87,7 @@ pub const BACKENDS: &[&str] =
     &["hashmap", "jobmanager", "MemoryStateBackend", "filesystem", "FsStateBackend", "rocksdb", "RocksDBStateBackend", "forst"];
 
 /// Every option that is known by its own name.
-pub const JOB_OPTIONS: &[&[JobOption]] = &[PIPELINE, CHECKPOINTING, STATE, ROCKSDB, RESTART, TABLE, RECOVERY, SCRIPT];
+pub const JOB_OPTIONS: &[&[JobOption]] = &[PIPELINE, CHECKPOINTING, STATE, ROCKSDB, RESTART, TABLE, RECOVERY, SCRIPT, S3];
 
 const PIPELINE: &[JobOption] = &[
     option("pipeline.name", TEXT, None, "The job's name; the file's name without its ending if it is not set."),
@@ -137,8 +144,8 @@ const CHECKPOINTING: &[JobOption] = &[
     option("execution.checkpointing.externalized-checkpoint-retention", OptionKind::Word(RETENTIONS), Some("NO_EXTERNALIZED_CHECKPOINTS"), "What becomes of checkpoints when the job ends by itself, is cancelled or fails. The checkpoints of a process that was killed always stay."),
     option("execution.checkpointing.checkpoints-after-tasks-finish", BOOL, Some("true"), "Checkpoints go on when some tasks have finished.").older(&["execution.checkpointing.checkpoints-after-tasks-finish.enabled"]),
     option("execution.checkpointing.storage", OptionKind::Word(STORAGES), Some("filesystem"), "filesystem keeps checkpoints in `dir`; jobmanager keeps them in the job's memory, at most 5 mb a state, and they are lost with the process.").older(&["state.checkpoint-storage"]),
-    option("execution.checkpointing.dir", TEXT, None, "Where checkpoints are kept: a path, absolute or relative to the job file, or a file: URL. Without it `checkpoints` in the state directory.").older(&["state.checkpoints.dir"]),
-    option("execution.checkpointing.savepoint-dir", TEXT, None, "Where savepoints go that are asked for without a directory. Without it `savepoints` in the state directory.").older(&["state.savepoints.dir"]),
+    option("execution.checkpointing.dir", TEXT, None, "Where checkpoints are kept: a path, absolute or relative to the job file, a file: URL, or `s3://bucket/path`. Without it `checkpoints` in the state directory.").older(&["state.checkpoints.dir"]),
+    option("execution.checkpointing.savepoint-dir", TEXT, None, "Where savepoints go that are asked for without a directory: as `dir`. Without it `savepoints` in the state directory.").older(&["state.savepoints.dir"]),
     option("execution.checkpointing.create-subdir", BOOL, Some("true"), "Checkpoints lie in a directory of the job's id in `dir`. false: directly in `dir`, which must then be this job's alone: a second job on it is not started, nor one whose checkpoints would take the place of those that lie there.").older(&["state.checkpoints.create-subdir"]),
     option("execution.checkpointing.interval-during-backlog", TIME, None, "The interval while a source works through a backlog: a filesystem source with `source.monitor-interval` until the files that were there at the start are read. At least `interval`; 0: no periodic checkpoints meanwhile. Without it, `interval`."),
     option("execution.checkpointing.unaligned.enabled", BOOL, Some("false"), "Checkpoints do not wait for the rows that are on their way between tasks: these become part of them, so that a checkpoint is quick however slow a task is. Needs EXACTLY_ONCE and max-concurrent-checkpoints = 1. Savepoints are aligned.").older(&["execution.checkpointing.unaligned"]),
@@ -152,8 +159,8 @@ const CHECKPOINTING: &[JobOption] = &[
     option("execution.checkpointing.incremental", BOOL, Some("false"), "Checkpoints of the rocksdb backend share the SST files that did not change, in `shared/` beside them. The hashmap backend takes full checkpoints.").older(&["state.backend.incremental"]),
     option("execution.checkpointing.data-inline-threshold", SIZE, Some("20 kb"), "Small state is not moved into _metadata.").older(&["state.storage.fs.memory-threshold"]).no_effect(),
     option("execution.checkpointing.write-buffer-size", SIZE, Some("4 kb"), "Buffers have the size that they need.").older(&["state.storage.fs.write-buffer-size"]).no_effect(),
-    option("execution.checkpointing.local-backup.enabled", BOOL, Some("false"), "Checkpoints are local already.").older(&["state.backend.local-recovery"]).no_effect(),
-    option("execution.checkpointing.local-backup.dirs", TEXT, None, "Checkpoints are local already.").no_effect(),
+    option("execution.checkpointing.local-backup.enabled", BOOL, Some("false"), "With `dir` on another machine the newest checkpoint is kept on this one as well, and a restart within the process reads it from there; a copy that is missing or damaged is passed over. With `dir` on this machine it changes nothing.").older(&["state.backend.local-recovery"]),
+    option("execution.checkpointing.local-backup.dirs", TEXT, None, "Where that copy is kept: a path, absolute or relative to the job file; of several, separated by commas, the first. Without it beside the working files.").older(&["taskmanager.state.local.root-dirs"]),
     option("execution.checkpointing.file-merging.enabled", BOOL, Some("false"), "One file a state and checkpoint is written.").no_effect(),
     option("execution.checkpointing.file-merging.max-file-size", SIZE, Some("32 mb"), "See file-merging.enabled.").no_effect(),
     option("execution.checkpointing.file-merging.max-space-amplification", OptionKind::Float, Some("2.0"), "See file-merging.enabled.").no_effect(),
@@ -388,6 +395,32 @@ const SCRIPT: &[JobOption] = &[
     option("script.memory", SIZE, Some("256 mb"), "The most memory that a script may use in one subtask, the batch at hand included."),
 ];
 
+const S3: &[JobOption] = &[
+    option("s3.access-key", TEXT, None, "The id of the key; without it `AWS_ACCESS_KEY_ID` and what else the environment says. It is shown nowhere.")
+        .older(&["s3.access.key"])
+        .secret(),
+    option("s3.secret-key", TEXT, None, "The key; without it `AWS_SECRET_ACCESS_KEY`. It is shown nowhere. Write `${NAME}` rather than the key.")
+        .older(&["s3.secret.key"])
+        .secret(),
+    option("s3.session-token", TEXT, None, "The token that belongs to keys for a while; without keys here `AWS_SESSION_TOKEN`. It is shown nowhere.")
+        .older(&["s3.session.token"])
+        .secret(),
+    option(
+        "s3.endpoint",
+        TEXT,
+        None,
+        "The server: `host:port`, with `http://` if it has no TLS. Without it `AWS_ENDPOINT_URL_S3` or `AWS_ENDPOINT_URL`, else Amazon's.",
+    ),
+    option("s3.region", TEXT, None, "The region; without it `AWS_REGION` or `AWS_DEFAULT_REGION`, else us-east-1.").older(&["s3.endpoint.region"]),
+    option(
+        "s3.path.style.access",
+        BOOL,
+        Some("false"),
+        "true puts the bucket into the path instead of the host's name, as most servers of one's own need it. An endpoint that is an address, or a name without a dot, is always used so.",
+    )
+    .older(&["s3.path-style-access"]),
+];
+
 const RECOVERY: &[JobOption] = &[
     option(
         "execution.state-recovery.path",
@@ -410,7 +443,7 @@ const RECOVERY: &[JobOption] = &[
         "Whether state may be left behind that the job does not have, as with `flink run -n`.",
     )
     .older(&["execution.savepoint.ignore-unclaimed-state"]),
-    option("execution.state-recovery.from-local", BOOL, Some("false"), "Checkpoints are local already.").no_effect(),
+    option("execution.state-recovery.from-local", BOOL, Some("false"), "A local copy of a checkpoint is read where there is one.").no_effect(),
     option(
         "execution.state-recovery.without-channel-state.checkpoint-id",
         OptionKind::Int(-1, i64::MAX),
@@ -456,6 +489,15 @@ pub const CLUSTER_FAMILIES: &[&str] = &[
 /// Every option, in the order of the reference.
 pub fn all() -> impl Iterator<Item = &'static JobOption> {
     JOB_OPTIONS.iter().copied().flatten()
+}
+
+/// Words of keys whose values are shown to nobody (Flink's list), whether such an option is known or misspelt.
+const SENSITIVE: &[&str] = &["password", "secret", "token", "apikey", "api-key", "service-key", "access-key", "access.key", "jaas.config"];
+
+/// Whether the value of `key` is shown to nobody.
+pub fn is_secret(key: &str) -> bool {
+    let lower = key.to_ascii_lowercase();
+    find(key).is_some_and(|option| option.secret) || SENSITIVE.iter().any(|word| lower.contains(word))
 }
 
 /// The option called `key`, now or formerly.

@@ -98,6 +98,27 @@ pub struct Texts {
     pub flags: Vec<String>,
 }
 
+impl Texts {
+    /// Makes asterisks of a secret where it is written: what is wrong with its line may be shown all the same. What comes from the
+    /// environment does not stand there.
+    pub fn hide(&mut self, place: &Place, secret: &str) {
+        let text = match place.origin {
+            Origin::File => Some(&mut self.file),
+            Origin::Flag(n) => self.flags.get_mut(n),
+        };
+        let Some(text) = text else { return };
+        let Some(written) = text.get(place.range.clone()).filter(|_| !secret.is_empty()) else { return };
+        let hidden = match written.find(secret) {
+            Some(at) => place.range.start + at..place.range.start + at + secret.len(),
+            None if written.contains("${") => return,
+            // Written with escapes.
+            None => place.range.clone(),
+        };
+        let stars = "*".repeat(hidden.len());
+        text.replace_range(hidden, &stars);
+    }
+}
+
 /// What is wrong with a job file, in the order of the file; `Display` shows all of it as plain text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problems {

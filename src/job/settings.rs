@@ -4,6 +4,7 @@ use crate::checkpoint::RestoreRules;
 use crate::checkpoint::settings::{CheckpointSettings, ClaimMode};
 use crate::script::Limits;
 use crate::state::BackendSettings;
+use crate::storage::S3Settings;
 use crate::types::{MaxParallelism, Parallelism};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -89,6 +90,8 @@ pub struct JobSettings {
     pub backend: BackendSettings,
     /// Below it each job has its working directory: `state.backend.rocksdb.localdir`, else one beside the default checkpoint directory.
     pub local_dir: PathBuf,
+    /// `s3.*`
+    pub s3: S3Settings,
     /// `restart-strategy.*`
     pub restart: RestartSettings,
     /// `execution.state-recovery.*`

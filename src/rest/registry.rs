@@ -4,7 +4,7 @@
 use super::socket::socket_path;
 use crate::checkpoint::{METADATA, checkpoints_of};
 use crate::runtime::JobStatus;
-use crate::storage::Storage;
+use crate::storage::{Storage, is_remote};
 use crate::types::limits::{ENDED_JOBS, JOB_RECORD};
 use crate::types::{CheckpointId, JobId, WallTime};
 use rustix::process::Pid;
@@ -281,15 +281,17 @@ impl Registry {
         found(self.all().into_iter().filter(|r| r.name == reference).collect())
     }
 
-    /// True if the checkpoint or savepoint has not been deleted.
+    /// True if the checkpoint or savepoint has not been deleted. One on another machine is believed to be there: how to reach it is the
+    /// job's to say, and lists do not wait for networks.
     pub fn is_there(&self, point: &RestorePoint) -> bool {
-        self.storage.entry(&point.path.join(METADATA)).is_ok_and(|found| found.is_some())
+        is_remote(&point.path) || self.storage.entry(&point.path.join(METADATA)).is_ok_and(|found| found.is_some())
     }
 
     /// The record of a job whose process is gone, with the newest way back that is there: its last checkpoint may have been completed, and
     /// its output committed, after the record was written for the last time. Other records are returned as they are.
     pub fn with_way_back(&self, record: JobRecord) -> JobRecord {
-        let (true, Some(parent), Some(id)) = (record.is_lost(), record.checkpoint_dir.as_deref(), record.job_id()) else { return record };
+        let parent = record.checkpoint_dir.as_deref().filter(|parent| !is_remote(parent));
+        let (true, Some(parent), Some(id)) = (record.is_lost(), parent, record.job_id()) else { return record };
         // A directory that cannot be read: the record is all that is known.
         let found = checkpoints_of(self.storage.as_ref(), parent, id).unwrap_or_default().pop();
         let found = found.map(|c| RestorePoint { id: c.id, path: c.path, at: c.time, is_savepoint: c.kind.is_savepoint() });

@@ -12,7 +12,7 @@ use super::types::{
 };
 use crate::checkpoint::{dispose_savepoint, path_of_text};
 use crate::runtime::{CheckpointReply, JobCommand, JobHandle, JobStatus, LookRequest, SavepointRequest, StopRequest};
-use crate::storage::Storage;
+use crate::storage::{Storage, is_remote};
 use crate::types::limits::{CONTROL_CONNECTIONS, REQUEST_BODY};
 use crate::types::{CheckpointId, Clock, TriggerId};
 use http_body_util::{BodyExt, Full, Limited};
@@ -351,7 +351,7 @@ fn directory_of(text: Option<String>) -> Result<Option<PathBuf>, Refusal> {
         return Ok(None);
     };
     let path = path_of_text(&text).map_err(|e| Refusal::bad_request(e.to_string()))?;
-    if !path.is_absolute() {
+    if !(path.is_absolute() || is_remote(&path)) {
         return Err(Refusal::bad_request(format!("{text} is not an absolute path.")));
     }
     Ok(Some(path))

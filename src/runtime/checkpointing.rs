@@ -2,6 +2,7 @@
 //! the view of checkpoints up to date. All decisions are the coordinator's.
 
 use super::attempt_files::AttemptFiles;
+use super::checkpoint_files::CheckpointFiles;
 use super::error::{Leftovers, TaskError};
 use super::execution::{Attempt, Blueprint};
 use super::handle::{CheckpointReply, CheckpointView, JobCommand, JobHandle, JobStatus, LookRequest};
@@ -12,9 +13,8 @@ use crate::checkpoint::inspect::{InspectError, RowsWanted, Snapshot};
 use crate::checkpoint::retention::{Ending, is_discarded};
 use crate::checkpoint::settings::ClaimMode;
 use crate::checkpoint::{
-    CheckpointError, CompletedCheckpoint, JobEntry, Manifest, ManifestHeader, OpenCheckpoint, OperatorHeader, RestoreError, Sharing,
-    SnapshotKind, SnapshotTarget, WrittenSubtask, complete, create_checkpoint_directory, create_savepoint_directory, delete_checkpoint,
-    delete_claimed, note_stop, occupy, shared_names, sweep_beside_others, sweep_shared,
+    CheckpointError, CompletedCheckpoint, JobEntry, Manifest, ManifestHeader, OpenCheckpoint, OperatorHeader, SnapshotKind, SnapshotTarget,
+    WrittenSubtask, complete, delete_checkpoint, delete_claimed, occupy, shared_names, sweep_beside_others, sweep_shared,
 };
 use crate::job::graph::NodeKind;
 use crate::storage::StorageLock;
@@ -55,6 +55,7 @@ struct Pending {
 /// The coordinator and everything that it decides about.
 pub(crate) struct Checkpointing {
     blueprint: Blueprint,
+    files: CheckpointFiles,
     handle: JobHandle,
     coordinator: Coordinator,
     actions: VecDeque<Action>,
@@ -112,6 +113,7 @@ impl Checkpointing {
         Ok(Self {
             coordinator,
             _lock: lock,
+            files: CheckpointFiles::new(blueprint),
             blueprint: blueprint.clone(),
             handle,
             actions: VecDeque::new(),
@@ -130,16 +132,19 @@ impl Checkpointing {
     }
 
     /// What attempt `number` begins from: the newest checkpoint that counts, else what the job was started from.
-    pub(crate) fn restore_point(&mut self, number: u64) -> Result<Option<Arc<OpenCheckpoint>>, TaskError> {
-        let point = self.coordinator.restart_point().and_then(|id| self.completed.get(&id));
-        let point = match point {
-            None => self.initial.clone(),
-            Some(completed) => Some(Arc::new(completed.open().map_err(|e: RestoreError| TaskError::Checkpoint(e.to_string()))?)),
+    pub(crate) async fn restore_point(&mut self, number: u64) -> Result<Option<Arc<OpenCheckpoint>>, TaskError> {
+        let completed = self.coordinator.restart_point().and_then(|id| self.completed.get(&id)).cloned();
+        let (point, directory) = match completed {
+            None => (self.initial.clone(), self.initial.as_ref().and_then(|open| open.directory().map(PathBuf::from))),
+            Some(completed) => {
+                let (files, directory) = (self.files.clone(), completed.directory().map(PathBuf::from));
+                let open = move || files.open(&completed).map_err(|e| TaskError::Checkpoint(e.to_string()));
+                (Some(Arc::new(self.blueprint.blocking(open).await?)), directory)
+            }
         };
         if let Some(open) = &point {
             let manifest = open.manifest();
-            let restored =
-                (manifest.checkpoint_id, self.blueprint.clock.now(), manifest.kind.is_savepoint(), open.directory().map(Into::into));
+            let restored = (manifest.checkpoint_id, self.blueprint.clock.now(), manifest.kind.is_savepoint(), directory);
             tracing::info!(checkpoint = %manifest.checkpoint_id, attempt = number, "restoring");
             self.handle.update(|view| {
                 view.checkpoints.restored += 1;
@@ -374,9 +379,9 @@ impl Checkpointing {
         // Only checkpoints of this job and process: their files lie beside this one's, and nobody else deletes them.
         let base = self.completed.values().rev().find(|c| c.directory().is_some() && !c.manifest().kind.is_savepoint()).filter(|_| !full);
         let base = base.map(|completed| Arc::clone(completed.manifest()));
-        let files = match self.target(id, kind, directory, base) {
-            Ok(target) => Arc::new(AttemptFiles::new(id, target, self.finalized.clone())),
-            Err(message) => return self.handle(Event::TriggerFailed { checkpoint: id, message }),
+        let files = match self.files.target((id, kind), directory.as_deref(), base, self.random.random()) {
+            Ok((target, preparation)) => Arc::new(AttemptFiles::new(id, target, self.finalized.clone()).after(preparation)),
+            Err(error) => return self.handle(Event::TriggerFailed { checkpoint: id, message: error.to_string() }),
         };
         let triggered = self.blueprint.clock.now();
         let tasks = attempt.commands.len();
@@ -422,39 +427,19 @@ impl Checkpointing {
         drop(reply.send(rows));
     }
 
-    fn target(
-        &mut self,
-        id: CheckpointId,
-        kind: CheckpointKind,
-        directory: Option<PathBuf>,
-        base: Option<Arc<Manifest>>,
-    ) -> Result<SnapshotTarget, String> {
-        let (storage, job) = (self.blueprint.storage.clone(), self.blueprint.job);
-        let settings = &self.blueprint.graph.settings.checkpointing;
-        let parent = settings.job_directory(job);
-        let dir = match (kind.is_savepoint(), directory, &parent) {
-            (true, Some(directory), _) => create_savepoint_directory(&*storage, &directory, job, self.random.random()),
-            (true, None, _) => return Err("no savepoint directory".to_owned()),
-            (false, _, Some(parent)) => create_checkpoint_directory(&*storage, parent, id),
-            (false, _, None) => return Ok(SnapshotTarget::Memory),
-        };
-        let dir = dir.map_err(|e| e.to_string())?;
-        if let (CheckpointKind::StopWithSavepoint { .. }, Some(parent)) = (kind, &parent) {
-            note_stop(&*storage, parent, &dir).map_err(|e| e.to_string())?;
-        }
-        let sharing = (settings.incremental && !kind.is_savepoint()).then_some(Sharing { checkpoint: id, base });
-        Ok(SnapshotTarget::Directory { storage, dir, sharing })
-    }
-
     fn finalize(&mut self, id: CheckpointId) {
         let Some(pending) = self.pending.get_mut(&id) else { return };
         let written = std::mem::take(&mut pending.written);
         let (files, kind) = (Arc::clone(&pending.files), pending.kind);
         let header = self.header(id, kind);
-        let done = self.finalized.clone();
+        let (done, places) = (self.finalized.clone(), self.files.clone());
         self.run(move || {
-            let result = complete(&files.target, header, written).map_err(|e| e.to_string());
+            let completed = || complete(&files.target, header, written).map_err(|e| e.to_string());
+            let result = files.prepare().and_then(|()| completed());
             drop(files);
+            if let Ok(completed) = &result {
+                places.completed(completed);
+            }
             // The job loop is gone only if the process is ending; then `_metadata` says what counts.
             let _ = done.send(Finalized::Completed(id, result));
         });
@@ -540,7 +525,7 @@ impl Checkpointing {
     /// Deletes what is left of a checkpoint that was given up, now that nobody writes to it.
     fn delete_given_up(&mut self, id: CheckpointId) {
         let Some(directory) = self.leaving.get(&id).cloned() else { return };
-        let (storage, done) = (self.blueprint.storage.clone(), self.finalized.clone());
+        let (storage, done) = (self.files.storage.clone(), self.finalized.clone());
         let sweep = self.sweep();
         self.run(move || {
             // What cannot be removed now lies there without `_metadata`: it never counts as a checkpoint.
@@ -565,7 +550,7 @@ impl Checkpointing {
         let bases: Vec<Arc<Manifest>> = self.pending.values().filter_map(base_of).collect();
         let needed = self.completed.values().map(|c| &**c.manifest()).chain(bases.iter().map(|manifest| &**manifest));
         let (keep, newest, pending) = (shared_names(needed), self.newest, self.pending.keys().copied().collect());
-        let storage = self.blueprint.storage.clone();
+        let storage = self.files.storage.clone();
         move || {
             if let Some(Err(error)) = directory.map(|parent| sweep(&*storage, &parent, &keep, newest, &pending)) {
                 tracing::warn!(%error, "files that checkpoints shared could not be deleted");
@@ -577,7 +562,7 @@ impl Checkpointing {
         let claimed = self.claimed.take_if(|(claimed, _)| *claimed == id).map(|(_, directory)| directory);
         let directory: Option<PathBuf> = self.completed.remove(&id).and_then(|c| c.directory().map(Into::into));
         self.leaving.extend(directory.clone().map(|directory| (id, directory)));
-        let (storage, done) = (self.blueprint.storage.clone(), self.finalized.clone());
+        let (storage, done) = (self.files.storage.clone(), self.finalized.clone());
         let sweep = self.sweep();
         self.run(move || {
             // Its `_metadata` goes first: a file that it named may be gone when it is gone itself.

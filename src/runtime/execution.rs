@@ -22,7 +22,7 @@ use crate::types::{Batch, Clock, EventTime, JobId, KeyGroupRange, MaxParallelism
 use std::sync::Arc;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 
 /// What every attempt is made from.
 #[derive(Clone)]
@@ -36,6 +36,29 @@ pub(crate) struct Blueprint {
     pub(crate) data: Handle,
     pub(crate) blocking: Blocking,
     pub(crate) backend: Backend,
+}
+
+impl Blueprint {
+    /// Does work that waits for files where nobody else waits for its thread.
+    pub(crate) async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, TaskError> + Send + 'static,
+    ) -> Result<T, TaskError> {
+        match self.blocking {
+            Blocking::Inline => work(),
+            Blocking::Pool => self.data.spawn_blocking(work).await.unwrap_or_else(|error| {
+                let message = if error.is_panic() { panic_message(error) } else { "the data plane has ended".to_owned() };
+                Err(TaskError::Panic { operator: "restoring".to_owned(), message })
+            }),
+        }
+    }
+}
+
+/// What a panic said.
+pub(crate) fn panic_message(error: JoinError) -> String {
+    let payload = error.into_panic();
+    let text = payload.downcast_ref::<&str>().map(ToString::to_string).or_else(|| payload.downcast_ref::<String>().cloned());
+    text.unwrap_or_else(|| "no message".to_owned())
 }
 
 /// A running attempt. Dropping it ends all its tasks.

@@ -3,7 +3,7 @@
 
 use super::checkpointing::{Checkpointing, Finalized, Verdict};
 use super::error::{JobOutcome, StartError, TaskError};
-use super::execution::{Attempt, Blueprint};
+use super::execution::{Attempt, Blueprint, panic_message};
 use super::handle::{JobCommand, JobHandle, JobStatus};
 use super::plan::ExecutionPlan;
 use super::restart::{Decision, RestartStrategy};
@@ -189,11 +189,12 @@ impl Job {
 
     async fn attempt(&mut self, number: u64) -> AttemptEnd {
         self.set_status(JobStatus::Initializing);
-        let restore = match self.checkpointing.restore_point(number) {
+        let restore = match self.checkpointing.restore_point(number).await {
             Ok(restore) => restore,
             Err(error) => return AttemptEnd::Failed(error),
         };
-        let started = Attempt::start(&self.blueprint, number, restore.as_deref());
+        let (blueprint, from) = (self.blueprint.clone(), restore.clone());
+        let started = self.blueprint.blocking(move || Attempt::start(&blueprint, number, from.as_deref())).await;
         let mut attempt = match started {
             Ok(attempt) => attempt,
             Err(error) => return AttemptEnd::Failed(error),
@@ -280,10 +281,4 @@ impl Job {
             }
         }
     }
-}
-
-fn panic_message(error: JoinError) -> String {
-    let payload = error.into_panic();
-    let text = payload.downcast_ref::<&str>().map(ToString::to_string).or_else(|| payload.downcast_ref::<String>().cloned());
-    text.unwrap_or_else(|| "no message".to_owned())
 }

@@ -7,6 +7,7 @@
 mod align;
 mod attempt_files;
 mod chain;
+mod checkpoint_files;
 mod checkpointing;
 mod committables;
 mod error;

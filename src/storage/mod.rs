@@ -1,8 +1,24 @@
 //! The one door to files: everything that reads, writes, renames or syncs goes through [`Storage`], so that a test can slam it.
 
+mod driver;
+mod http;
 mod local;
+mod location;
+mod mirrored;
+mod object;
+mod object_error;
+mod object_write;
+mod routed;
+mod s3;
+#[cfg(test)]
+mod tests;
 
 pub use local::LocalStorage;
+pub use location::{LocationError, absolute, is_remote, parse_location};
+pub use mirrored::MirroredStorage;
+pub use object::ObjectStorage;
+pub use routed::RoutedStorage;
+pub use s3::{S3Settings, Secret};
 
 use crate::types::WallTime;
 use std::fmt;
@@ -83,6 +99,12 @@ pub trait Storage: Send + Sync + fmt::Debug {
         None
     }
 
+    /// True if `path` lies on another machine: what is asked of it may take long, and is not asked by a thread that must answer others.
+    fn is_remote(&self, path: &Path) -> bool {
+        let _ = path;
+        false
+    }
+
     /// Takes the lock of the file `path`, which is created if it is missing. `None`: somebody else holds it, here or in another
     /// process, or this storage has no locks and so cannot tell.
     fn lock(&self, path: &Path) -> io::Result<Option<Box<dyn StorageLock>>> {
@@ -122,5 +144,11 @@ pub trait Storage: Send + Sync + fmt::Debug {
             // The error that is reported is the first one; a leftover `.tmp` harms nobody.
             let _ = self.remove(&temporary);
         })
+    }
+
+    /// Like [`Storage::write_atomic`], for a file that nobody has written before: where the storage can tell, one that is there stays as
+    /// it is and the kind of the error is `AlreadyExists`.
+    fn create_atomic(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        self.write_atomic(path, bytes)
     }
 }

@@ -33,6 +33,11 @@ pub(crate) struct GoldenJob {
 }
 
 impl GoldenJob {
+    /// The folder of this name in `tests/jobs`.
+    pub(crate) fn named(name: &str) -> Self {
+        Self::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/jobs").join(name))
+    }
+
     /// All folders of `tests/jobs`.
     fn all() -> Vec<Self> {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/jobs");
@@ -118,6 +123,8 @@ pub(crate) struct Start {
     pub(crate) rocksdb: bool,
     /// Checkpoints are unaligned.
     pub(crate) unaligned: bool,
+    /// Further options: `key=value`.
+    pub(crate) options: Vec<String>,
 }
 
 /// How a process ended.
@@ -138,6 +145,8 @@ pub(crate) struct JobDir<'a> {
     /// Input files that the job does not see yet: where they lie and where they belong.
     held: VecDeque<(PathBuf, PathBuf)>,
     processes: usize,
+    /// What every process finds in its environment beside its places.
+    pub(crate) environment: Vec<(String, String)>,
 }
 
 #[expect(clippy::print_stderr, reason = "whoever reads the failure must find the directory")]
@@ -192,7 +201,7 @@ impl<'a> JobDir<'a> {
         let temporary = tempfile::Builder::new().prefix("fl").tempdir().unwrap();
         let path = temporary.path().canonicalize().unwrap();
         copy(&job.path, &path);
-        Self { job, temporary, path, held: VecDeque::new(), processes: 0 }
+        Self { job, temporary, path, held: VecDeque::new(), processes: 0, environment: Vec::new() }
     }
 
     /// A copy without input; [`Self::feed`] brings it file by file.
@@ -232,6 +241,7 @@ impl<'a> JobDir<'a> {
         let mut command = Command::new(env!("CARGO_BIN_EXE_flink"));
         command.current_dir(&self.path).stdin(Stdio::null());
         command.env("FLINK_STATE_DIR", self.path.join("state")).env("FLINK_RUNTIME_DIR", self.path.join("run"));
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command
     }
 
@@ -254,6 +264,7 @@ impl<'a> JobDir<'a> {
         if start.unaligned {
             command.arg("-Dexecution.checkpointing.unaligned.enabled=true");
         }
+        command.args(start.options.iter().map(|option| format!("-D{option}")));
         if start.lasting {
             command.args(self.job.lasting());
         }
@@ -290,7 +301,7 @@ impl<'a> JobDir<'a> {
     }
 
     /// Asks the job's process.
-    fn ask(&self, job: &str, path: &str) -> Option<Value> {
+    pub(crate) fn ask(&self, job: &str, path: &str) -> Option<Value> {
         let socket = self.path.join("run").join(format!("{job}.sock"));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(Client::new(Endpoint::Socket(socket)).get(&format!("/jobs/{job}{path}"))).ok()
@@ -406,7 +417,7 @@ impl Drop for Running {
 }
 
 impl Running {
-    fn said(&self) -> String {
+    pub(crate) fn said(&self) -> String {
         let text = |path: &Path| fs::read_to_string(path).unwrap_or_default();
         format!("{}\n{}{}", self.what, text(&self.out), text(&self.err))
     }

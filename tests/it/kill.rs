@@ -109,7 +109,7 @@ impl<'a> Victim<'a> {
         let (rocksdb, unaligned) = (self.random.random(), self.unaligned);
         self.story.push(format!("{moment:?} at parallelism {parallelism} from {restore:?}, on rocksdb: {rocksdb}"));
         let before = self.dir.complete();
-        let start = Start { parallelism, lasting: true, restore, checkpoints: Some(OFTEN), rocksdb, unaligned };
+        let start = Start { parallelism, lasting: true, restore, checkpoints: Some(OFTEN), rocksdb, unaligned, ..Start::default() };
         let mut running = self.dir.start(&start);
         if moment == Moment::Start {
             pause(&mut self.random, 80);

@@ -14,6 +14,7 @@ mod job_dir;
 mod job_output;
 mod kill;
 mod layering;
+mod object_store;
 mod peer;
 mod state;
 mod upgrade;

@@ -32,6 +32,8 @@ fn settings() -> CheckpointSettings {
         retention: Retention::NoExternalized,
         after_tasks_finish: true,
         incremental: false,
+        local_backup: false,
+        local_backup_dir: None,
         storage: CheckpointStorage::JobManager,
         create_subdir: true,
         sync_phase_timeout: None,

@@ -41,7 +41,7 @@ pub enum StateAction {
 /// Which savepoint or checkpoint.
 #[derive(Debug, Clone, PartialEq, Eq, ClapArgs)]
 pub struct PathArgs {
-    /// A savepoint's or checkpoint's directory or its _metadata, with or without file:, or "latest", or "latest:JOB"
+    /// A savepoint's or checkpoint's directory or its _metadata (a path, a file: or an s3: URL), or "latest", or "latest:JOB"
     #[arg(value_name = "PATH", value_hint = ValueHint::AnyPath)]
     pub path: String,
 }

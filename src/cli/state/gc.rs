@@ -8,7 +8,6 @@ use crate::cli::output::{CliError, Output};
 use crate::cli::surroundings::Surroundings;
 use crate::error::ExitStatus;
 use crate::rest::registry::JobRecord;
-use crate::storage::LocalStorage;
 use crate::types::{JobId, SystemClock};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -23,13 +22,14 @@ pub(super) fn gc(
 ) -> Result<ExitStatus, CliError> {
     let asked = format!("could not clean up {directory}");
     let path = path_of_text(directory).map_err(|e| CliError::new(ExitStatus::Usage, &asked, e.to_string()))?;
-    let path = surroundings.working_dir.join(path);
+    let path = surroundings.absolute(&path);
+    let storage = surroundings.storage();
     let registry = surroundings.registry()?;
     let mut live: Vec<JobId> = registry.all().into_iter().filter(JobRecord::is_live).filter_map(|r| r.job_id()).collect();
     // A socket without a record: nobody knows whether its job lives.
     live.extend(registry.sockets().into_iter().filter(|id| registry.read(*id).is_none()));
     let io = |source| failed(&asked, InspectError::Io { context: asked.clone(), source });
-    let found = orphans(&LocalStorage, &path, &live, SystemClock::shared().now(), age);
+    let found = orphans(&*storage, &path, &live, SystemClock::shared().now(), age);
     let found = found.map_err(|e| CliError::new(ExitStatus::Failed, &asked, e.to_string()))?;
     for remark in &found.remarks {
         output.note(remark);
@@ -53,7 +53,7 @@ pub(super) fn gc(
         output.line("");
     }
     if yes {
-        found.delete(&LocalStorage).map_err(io)?;
+        found.delete(&*storage).map_err(io)?;
     }
     let (count, bytes) = (found.orphans.len(), size(found.bytes().0));
     output.line(match (count, yes) {

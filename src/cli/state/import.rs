@@ -3,7 +3,7 @@
 use super::failed;
 use super::table::size;
 use crate::checkpoint::inspect::{Bootstrap, Import, ImportFormat, bootstrap};
-use crate::checkpoint::{JobEntry, OperatorHeader};
+use crate::checkpoint::{JobEntry, OperatorHeader, path_of_text};
 use crate::cli::command::JobSource;
 use crate::cli::load::load_job;
 use crate::cli::output::{CliError, Output};
@@ -11,10 +11,11 @@ use crate::cli::surroundings::Surroundings;
 use crate::error::ExitStatus;
 use crate::job::graph::{JobGraph, Node, NodeKind};
 use crate::runtime::operator_states;
-use crate::storage::LocalStorage;
+use crate::storage::Storage;
 use crate::types::{JobId, MaxParallelism, SystemClock};
 use serde_json::json;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Imports.
 pub(super) fn import(
@@ -31,7 +32,8 @@ pub(super) fn import(
         .iter()
         .map(|(state, file, format)| Import { state: state.clone(), path: surroundings.working_dir.join(file), format: *format })
         .collect();
-    let plan = plan(&job.graph, surroundings.working_dir.join(to));
+    let target = path_of_text(&to.display().to_string()).map_err(|e| CliError::new(ExitStatus::Usage, &asked, e.to_string()))?;
+    let plan = plan(&job.graph, surroundings.absolute(&target), surroundings.storage_of(&job.graph.settings.s3));
     let built = bootstrap(&plan, &imports).map_err(|e| failed(&asked, e))?;
     for (state, rows, bytes) in &built.states {
         output.line(format!("  {state}: {rows} rows, {}", size(bytes.0)));
@@ -44,7 +46,7 @@ pub(super) fn import(
 }
 
 /// What the savepoint of a job looks like.
-fn plan(graph: &JobGraph, target: PathBuf) -> Bootstrap {
+fn plan(graph: &JobGraph, target: PathBuf, storage: Arc<dyn Storage>) -> Bootstrap {
     let settings = &graph.settings;
     let states = operator_states(graph);
     let operator = |node: &Node| {
@@ -57,7 +59,7 @@ fn plan(graph: &JobGraph, target: PathBuf) -> Bootstrap {
         (OperatorHeader { uid: node.uid.clone(), kind, parallelism: node.parallelism }, keyed)
     };
     Bootstrap {
-        storage: LocalStorage::shared(),
+        storage,
         target,
         job: JobEntry { name: settings.name.clone(), id: JobId::from_u128(rand::random()) },
         operators: graph.nodes.iter().map(operator).collect(),

@@ -3,14 +3,15 @@
 use super::table::{lines, size};
 use super::{absolute, failed, open, summary, time_text, unreadable};
 use crate::checkpoint::inspect::{Form, InspectError, Snapshot, StateRef, snapshots_in};
-use crate::checkpoint::{FoundCheckpoint, RestoreError, SnapshotKind};
+use crate::checkpoint::{FoundCheckpoint, METADATA, RestoreError, SnapshotKind};
 use crate::cli::output::{CliError, Output};
 use crate::cli::surroundings::Surroundings;
 use crate::error::ExitStatus;
-use crate::storage::LocalStorage;
+use crate::storage::Storage;
 use crate::types::{Schema, format_duration};
 use serde_json::{Value, json};
 use std::path::Path;
+use std::sync::Arc;
 
 /// Lists.
 pub(super) fn ls(path: &str, surroundings: &Surroundings, output: &mut Output<'_>) -> Result<ExitStatus, CliError> {
@@ -22,8 +23,10 @@ pub(super) fn ls(path: &str, surroundings: &Surroundings, output: &mut Output<'_
         }
         Err(error) => {
             let directory = absolute(path, &asked, surroundings, output)?;
-            if directory.is_dir() && !directory.join(crate::checkpoint::METADATA).exists() {
-                return several(&directory, &asked, surroundings, output);
+            let storage = surroundings.storage();
+            let there = |path: &Path| storage.entry(path).ok().flatten();
+            if there(&directory).is_some_and(|e| e.is_dir) && there(&directory.join(METADATA)).is_none() {
+                return several(&storage, &directory, (&asked, surroundings), output);
             }
             Err(error)
         }
@@ -117,8 +120,12 @@ fn state_document(state: &StateRef<'_>) -> Value {
 }
 
 /// The snapshots in a directory of some.
-fn several(directory: &Path, asked: &str, surroundings: &Surroundings, output: &mut Output<'_>) -> Result<ExitStatus, CliError> {
-    let storage = LocalStorage::shared();
+fn several(
+    storage: &Arc<dyn Storage>,
+    directory: &Path,
+    (asked, surroundings): (&str, &Surroundings),
+    output: &mut Output<'_>,
+) -> Result<ExitStatus, CliError> {
     let searched = snapshots_in(storage.as_ref(), &[directory.to_owned()]);
     let (found, unread) = searched.map_err(|source| failed(asked, InspectError::Io { context: asked.to_owned(), source }))?;
     if found.is_empty() && unread.is_empty() {
@@ -130,7 +137,7 @@ fn several(directory: &Path, asked: &str, surroundings: &Surroundings, output: &
     output.line(format!("{} checkpoint(s) and savepoint(s) in {}", found.len(), directory.display()));
     output.line("");
     let bytes = |found: &FoundCheckpoint| {
-        let opened = Snapshot::open(LocalStorage::shared(), &found.path.display().to_string());
+        let opened = Snapshot::open(Arc::clone(storage), &found.path.display().to_string());
         opened.map(|s| s.manifest().bytes().0).unwrap_or_default()
     };
     let (mut rows, mut documents) = (Vec::new(), Vec::new());

@@ -19,7 +19,7 @@ use crate::checkpoint::inspect::{InspectError, Snapshot, snapshots_in};
 use crate::checkpoint::{FoundCheckpoint, RestoreError, path_of_text};
 use crate::error::ExitStatus;
 use crate::rest::registry::{JobRecord, Registry};
-use crate::storage::{LocalStorage, Storage};
+use crate::storage::Storage;
 use crate::types::WallTime;
 use chrono::{DateTime, SecondsFormat};
 use serde_json::{Value, json};
@@ -57,7 +57,12 @@ pub(super) fn state(
 /// Opens the snapshot that `path` names; says which it is if that is not what was written.
 fn open(path: &str, asked: &str, surroundings: &Surroundings, output: &mut Output<'_>) -> Result<Snapshot, CliError> {
     let path = absolute(path, asked, surroundings, output)?;
-    Snapshot::open(LocalStorage::shared(), &path.display().to_string()).map_err(|e| unreadable(asked, &e))
+    let storage = surroundings.storage();
+    let opened = Snapshot::open(Arc::clone(&storage), &path.display().to_string());
+    opened.map_err(|e| match &e {
+        RestoreError::NoMetadata(_) => beside(unreadable(asked, &e), &path, &*storage),
+        _ => unreadable(asked, &e),
+    })
 }
 
 /// The path of a snapshot, absolute: `latest` and `latest:JOB` are looked up.
@@ -65,14 +70,14 @@ fn absolute(path: &str, asked: &str, surroundings: &Surroundings, output: &mut O
     let job = match path.strip_prefix("latest") {
         Some("") => None,
         Some(rest) if rest.starts_with(':') => Some(&rest[1..]),
-        _ => return Ok(surroundings.working_dir.join(path_of_text(path).map_err(|e| unreadable(asked, &e))?)),
+        _ => return Ok(surroundings.absolute(&path_of_text(path).map_err(|e| unreadable(asked, &e))?)),
     };
     // A directory that is called so is what is meant.
     if job.is_none() && surroundings.working_dir.join(path).exists() {
         return Ok(surroundings.working_dir.join(path));
     }
     let registry = surroundings.registry()?;
-    let found = newest(&registry, job, asked, output)?;
+    let found = newest(&registry, job, (asked, &*surroundings.storage()), output)?;
     output.note(format!(
         "{path} is {} (checkpoint {} of job {}, {})",
         found.path.display(),
@@ -84,14 +89,19 @@ fn absolute(path: &str, asked: &str, surroundings: &Surroundings, output: &mut O
 }
 
 /// The newest complete checkpoint or savepoint of this machine's jobs, or of the jobs with this name or id.
-fn newest(registry: &Registry, job: Option<&str>, asked: &str, output: &mut Output<'_>) -> Result<FoundCheckpoint, CliError> {
+fn newest(
+    registry: &Registry,
+    job: Option<&str>,
+    (asked, storage): (&str, &dyn Storage),
+    output: &mut Output<'_>,
+) -> Result<FoundCheckpoint, CliError> {
     let records = registry.all();
     let mut directories = directories_of(&records);
     directories.extend([registry.places().checkpoints(), registry.places().savepoints()]);
     directories.sort_unstable();
     directories.dedup();
     let failed = |e: std::io::Error| CliError::new(ExitStatus::NotRestorable, asked, e.to_string());
-    let (found, unread) = snapshots_in(LocalStorage::shared().as_ref(), &directories).map_err(failed)?;
+    let (found, unread) = snapshots_in(storage, &directories).map_err(failed)?;
     for error in &unread {
         output.note(format!("warning: {error}"));
     }
@@ -117,15 +127,16 @@ fn unreadable(asked: &str, error: &RestoreError) -> CliError {
         RestoreError::NotFound(_) => {
             made.next("give the directory of a savepoint or checkpoint; `flink list -a` shows what is known of jobs")
         }
-        RestoreError::NoMetadata(directory) => {
-            let storage: Arc<dyn Storage> = LocalStorage::shared();
-            let inside = snapshots_in(storage.as_ref(), &[PathBuf::from(directory)]).map(|(found, _)| found).unwrap_or_default();
-            match inside.last() {
-                Some(newest) => made.next(format!("it holds {} of them, the newest is {}", inside.len(), newest.path.display())),
-                None => made,
-            }
-        }
         _ => made,
+    }
+}
+
+/// The same error with the snapshots that the directory holds, if it holds any.
+fn beside(made: CliError, directory: &Path, storage: &dyn Storage) -> CliError {
+    let inside = snapshots_in(storage, &[directory.to_owned()]).map(|(found, _)| found).unwrap_or_default();
+    match inside.last() {
+        Some(newest) => made.next(format!("it holds {} of them, the newest is {}", inside.len(), newest.path.display())),
+        None => made,
     }
 }
 

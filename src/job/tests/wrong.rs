@@ -117,7 +117,7 @@ help: did you mean "skip"?"#,
         ),
         (
             source(&format!("{SOURCE}\nbad-records = {{ dead-letter = \"s3://b/c\" }}")),
-            r#"error: bad-records: s3: is not supported in this version; use a path or a file: URL
+            r#"error: bad-records: s3: holds checkpoints and savepoints alone; use a path or a file: URL
  --> job.toml:6:31
   |
 6 | bad-records = { dead-letter = "s3://b/c" }

@@ -9,6 +9,7 @@ use super::types::{
     TaskCounts,
 };
 use crate::runtime::{JobStatus, JobView};
+use crate::storage::is_remote;
 use crate::types::{JobId, WallTime};
 use std::path::Path;
 use std::time::Duration;
@@ -27,8 +28,11 @@ pub struct Answers<'a> {
     pub now: WallTime,
 }
 
-/// A path as Flink prints the ones of local files: `file:/data/savepoint-1`.
+/// A path as Flink prints it: `file:/data/savepoint-1`, `s3://bucket/savepoint-1`.
 pub fn location(path: &Path) -> String {
+    if is_remote(path) {
+        return path.display().to_string();
+    }
     format!("file:{}", path.display())
 }
 

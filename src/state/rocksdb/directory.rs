@@ -71,7 +71,7 @@ impl Backend {
     }
 
     /// A path for a directory that does not exist yet; the one above it does.
-    pub(super) fn new_directory(&self, label: &str) -> io::Result<PathBuf> {
+    pub(crate) fn new_directory(&self, label: &str) -> io::Result<PathBuf> {
         let mut lock = self.inner.lock.lock().unwrap_or_else(PoisonError::into_inner);
         if lock.is_none() {
             *lock = Some(claim(&self.inner.directory)?);
