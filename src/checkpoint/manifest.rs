@@ -153,7 +153,10 @@ pub struct StoreStateEntry {
     pub name: String,
     /// The column family that holds its rows.
     pub family: String,
-    /// Number of rows.
+    /// Which part of each row is its own, where several states share the rows: those of a function.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part: Option<usize>,
+    /// Number of rows; at most so many where entries expire.
     pub rows: u64,
 }
 
@@ -162,7 +165,7 @@ pub struct StoreStateEntry {
 pub struct StoreFileEntry {
     /// Its name in the store.
     pub name: String,
-    /// The state whose rows it holds; none if it belongs to the store as a whole.
+    /// The state whose rows it holds; none if it holds those of all states with a part, or belongs to the store as a whole.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<String>,
     /// Where it is. `../shared/…`: other checkpoints of the job may name it, too.
@@ -345,10 +348,13 @@ impl OperatorEntry {
         stored.fold(state.rows(), |sum, s| sum.saturating_add(s.rows))
     }
 
-    /// Bytes of the files of a keyed state, in whatever form, as far as their lengths are recorded.
+    /// Bytes of the files of a keyed state, in whatever form, as far as their lengths are recorded. Of files that several states share
+    /// each one has its part, by the number of rows.
     pub fn bytes_of(&self, state: &KeyedStateEntry) -> ByteSize {
         let stored = self.stores.iter().flat_map(|store| &store.files).filter(|f| f.state.as_ref() == Some(&state.descriptor.name));
-        bytes_of(state.files.iter().chain(stored.map(|f| &f.file)))
+        let own = bytes_of(state.files.iter().chain(stored.map(|f| &f.file)));
+        let shared = self.stores.iter().map(|store| store.shared_bytes_of(&state.descriptor.name));
+        ByteSize(shared.fold(own.0, u64::saturating_add))
     }
 
     /// True if a keyed state has rows in native form.
@@ -383,6 +389,16 @@ impl OperatorEntry {
 }
 
 impl StoreEntry {
+    /// The part that a state has in the files of several states.
+    fn shared_bytes_of(&self, state: &str) -> u64 {
+        let sharing = || self.states.iter().filter(|s| s.part.is_some());
+        let all = sharing().fold(0_u64, |sum, s| sum.saturating_add(s.rows));
+        let own = sharing().find(|s| s.name == state).map_or(0, |s| s.rows);
+        let is_shared = |f: &&StoreFileEntry| f.state.is_none() && Path::new(&f.name).extension().is_some_and(|e| e == "sst");
+        let bytes = bytes_of(self.files.iter().filter(is_shared).map(|f| &f.file)).0;
+        u64::try_from(u128::from(bytes) * u128::from(own) / u128::from(all.max(1))).unwrap_or(bytes)
+    }
+
     /// Gives its states these new names; those without one are left out.
     pub(super) fn rename(&mut self, names: &BTreeMap<String, String>) {
         self.states.retain_mut(|state| names.get(&state.name).map(|name| state.name.clone_from(name)).is_some());

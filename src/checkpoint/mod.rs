@@ -17,6 +17,8 @@ mod layout;
 mod manifest;
 mod native;
 #[cfg(test)]
+mod native_function_tests;
+#[cfg(test)]
 mod native_tests;
 mod open;
 mod parquet_file;

@@ -71,7 +71,12 @@ pub(super) fn write_store(
     let states = snapshot
         .states
         .iter()
-        .map(|(state, rows)| StoreStateEntry { name: state.name.clone(), family: StoreSnapshot::family_of(state), rows: *rows })
+        .map(|state| StoreStateEntry {
+            name: state.descriptor.name.clone(),
+            family: state.family.clone(),
+            part: state.part,
+            rows: state.rows,
+        })
         .collect();
     let entry = StoreEntry { form: "rocksdb".to_owned(), subtask, key_groups: (range.start, range.end), states, files };
     Ok((entry, written))

@@ -166,7 +166,8 @@ impl OpenCheckpoint {
         let files = |store: &StoreEntry| {
             let state = |saved: &StoreStateEntry| {
                 let descriptor = &operator.keyed_states.iter().find(|state| state.descriptor.name == saved.name)?.descriptor;
-                Some(SavedState { descriptor: Arc::new(descriptor.clone()), family: saved.family.clone(), moved: moved(descriptor) })
+                let (family, part) = (saved.family.clone(), saved.part);
+                Some(SavedState { descriptor: Arc::new(descriptor.clone()), family, part, moved: moved(descriptor) })
             };
             Arc::new(StoreFiles { states: store.states.iter().filter_map(state).collect(), files: store.files.iter().map(file).collect() })
         };

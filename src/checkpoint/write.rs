@@ -124,7 +124,7 @@ pub fn write_subtask(target: &SnapshotTarget, snapshot: SubtaskSnapshot) -> Resu
     let store = match (store, target) {
         (None, _) => None,
         (Some(store), SnapshotTarget::Directory { storage, dir, sharing }) => {
-            keyed.extend(store.states.iter().map(|(descriptor, _)| (Arc::clone(descriptor), None)));
+            keyed.extend(store.states.iter().map(|state| (Arc::clone(&state.descriptor), None)));
             let to = Destination { storage: &**storage, dir, sharing: sharing.as_ref() };
             Some(write_store(&to, &operator, subtask, &store)?)
         }

@@ -1,9 +1,12 @@
 //! The keyed state of one operator in one subtask: its registered states, snapshots of them, and what was restored.
 
+use super::groups::NoPayload;
 use super::groups::{AccumulatorLayout, GroupLayout, GroupTable, StoredGroups, StoredSource, group_descriptor};
-use super::keyed::{Cells, Fold, KeyTable, LastEntries, Lists, Maps, Table, Timers};
-use super::rocksdb::{Backend, Flush, SavedState, Store, StoreFiles, StoreSnapshot, Ticket, family_of};
-use super::ttl::Times;
+use super::keyed::{Cells, Fold, KeyTable, LastEntries, Lists, Maps, Table, Timers, stored_batches};
+use super::rocksdb::{
+    Backend, Charge, Flush, KEYS, SavedState, Store, StoreFiles, StoreReader, StoreSnapshot, StoredState, Ticket, family_of,
+};
+use super::ttl::{Expiry, Times};
 use super::{Compatibility, StateDescriptor, StateError, StateTtl, compatibility};
 use crate::types::{Datum, EventTime, KeyGroupRange, MaxParallelism, Parallelism, Schema, WallTime};
 use arrow::array::RecordBatch;
@@ -17,7 +20,7 @@ pub struct KeyedState {
     pub(super) max_parallelism: MaxParallelism,
     restored: Vec<RestoredState>,
     /// What was restored in the form of stores, and where their files may be unpacked.
-    restored_stores: Option<(Vec<Arc<StoreFiles>>, Backend)>,
+    restored_stores: Option<(Vec<RestoredStore>, Backend)>,
     store: Option<OwnStore>,
     pub(super) states: Vec<RegisteredState>,
     /// The keys of all states but group tables, once one is registered.
@@ -27,6 +30,14 @@ pub struct KeyedState {
     pub(super) last_value: Datum,
     pub(super) last_elements: Vec<Datum>,
     pub(super) last_entries: LastEntries,
+}
+
+/// A store that is restored from.
+#[derive(Debug)]
+struct RestoredStore {
+    files: Arc<StoreFiles>,
+    /// Open once a state was read that shares its rows with others, which are to come.
+    reader: Option<Arc<StoreReader>>,
 }
 
 /// The store behind the states, with the `rocksdb` backend.
@@ -59,7 +70,7 @@ pub(super) enum RegisteredState {
 }
 
 impl RegisteredState {
-    fn descriptor(&self) -> &Arc<StateDescriptor> {
+    pub(super) fn descriptor(&self) -> &Arc<StateDescriptor> {
         match self {
             Self::Groups(table) => table.descriptor(),
             Self::Cells((table, _)) => &table.descriptor,
@@ -69,20 +80,30 @@ impl RegisteredState {
         }
     }
 
-    /// The group table, if it is one: the kind of state that a store can hold.
-    fn as_groups(&self) -> Option<&GroupTable> {
+    /// True if some of its groups are not in memory.
+    fn is_spilled(&self) -> bool {
+        if let Self::Groups(table) = self { table.is_spilled() } else { false }
+    }
+
+    /// Rows that a snapshot of it has; at most so many where entries expire.
+    fn rows(&self) -> usize {
         match self {
-            Self::Groups(table) => Some(table),
-            Self::Cells(_) | Self::Lists(_) | Self::Maps(_) | Self::Timers(_) => None,
+            Self::Groups(table) => table.len(),
+            Self::Cells((table, _)) => table.entry_count(),
+            Self::Lists(table) => table.entry_count(),
+            Self::Maps(table) => table.entry_count(),
+            Self::Timers(timers) => timers.entry_count(),
         }
     }
 
-    fn is_spilled(&self) -> bool {
-        self.as_groups().is_some_and(GroupTable::is_spilled)
-    }
-
-    fn stored_rows(&self) -> usize {
-        self.as_groups().map_or(0, GroupTable::len)
+    /// What has expired in it now.
+    fn expiry(&self) -> Option<Expiry> {
+        match self {
+            Self::Cells((table, _)) => table.expiry(),
+            Self::Lists(table) => table.expiry(),
+            Self::Maps(table) => table.expiry(),
+            Self::Groups(_) | Self::Timers(_) => None,
+        }
     }
 }
 
@@ -153,20 +174,14 @@ impl KeyedState {
     /// The same with what was restored in the form of stores. Their files are unpacked in the working directory of `backend`.
     #[must_use]
     pub fn restored_from(mut self, stores: Vec<Arc<StoreFiles>>, backend: &Backend) -> Self {
+        let stores = stores.into_iter().map(|files| RestoredStore { files, reader: None }).collect();
         self.restored_stores = Some((stores, backend.clone()));
         self
     }
 
     /// The groups in memory, of all group tables.
     pub(crate) fn groups_in_memory(&self) -> usize {
-        self.states.iter().filter_map(RegisteredState::as_groups).map(GroupTable::resident).sum()
-    }
-
-    /// Rows that have expired leave the disk by this time.
-    pub(super) fn tell_store(&self, now: WallTime) {
-        if let Some(own) = &self.store {
-            own.store.set_time(now);
-        }
+        self.states.iter().map(|state| if let RegisteredState::Groups(table) = state { table.resident() } else { 0 }).sum()
     }
 
     /// The key groups of this subtask.
@@ -208,15 +223,17 @@ impl KeyedState {
         let layout = Arc::new(GroupLayout::with_expiry(key, accumulators, ttl.is_some())?);
         let restored = self.admit(&descriptor)?;
         let mut table = GroupTable::new(Arc::clone(&descriptor), layout, self.key_groups, self.max_parallelism)?;
-        if let Some(OwnStore { backend, store, .. }) = &self.store
-            && let Some(charge) = backend.charge()
-        {
-            table.spill_to(Arc::clone(store), charge);
+        if let Some((store, charge)) = self.store_and_charge() {
+            table.spill_to(store, charge, family_of(&descriptor.name), false);
         }
         if let Some(restored) = restored {
             table.restore(&restored)?;
         }
-        self.restore_from_stores(&descriptor, &mut table)?;
+        for (saved, batches) in self.stored_rows(&descriptor)? {
+            for rows in batches {
+                table.restore_rows(&rows?, &saved)?;
+            }
+        }
         self.states.push(RegisteredState::Groups(table));
         Ok(GroupsHandle(self.states.len() - 1))
     }
@@ -229,17 +246,47 @@ impl KeyedState {
         }
     }
 
-    /// Adds the rows that restored stores have of the state that is about to be registered.
-    fn restore_from_stores(&self, descriptor: &StateDescriptor, table: &mut GroupTable) -> Result<(), StateError> {
-        let Some((stores, backend)) = &self.restored_stores else { return Ok(()) };
-        for files in stores {
+    /// The store behind the states, and the account of a new table in front of it.
+    pub(super) fn store_and_charge(&self) -> Option<(Arc<Store>, Charge)> {
+        let OwnStore { backend, store, .. } = self.store.as_ref()?;
+        Some((Arc::clone(store), backend.charge()?))
+    }
+
+    /// Compacts the store: what has expired there goes.
+    #[cfg(test)]
+    pub(super) fn compact(&self) {
+        if let Some(own) = self.store.as_ref().filter(|own| own.store.is_open()) {
+            own.store.compact(KEYS).unwrap();
+        }
+    }
+
+    /// Tells the store what the time is by which its rows expire.
+    pub(super) fn tell_store(&self, now: WallTime) {
+        if let Some(own) = &self.store {
+            own.store.set_time(now);
+        }
+    }
+
+    /// The rows that restored stores have of a state, with what was saved.
+    pub(super) fn stored_rows(&mut self, descriptor: &StateDescriptor) -> Result<Vec<(Arc<StateDescriptor>, SavedRows)>, StateError> {
+        let Some((stores, backend)) = &mut self.restored_stores else { return Ok(Vec::new()) };
+        let mut found = Vec::new();
+        for RestoredStore { files, reader } in stores {
             let Some(saved) = files.states.iter().find(|state| state.descriptor.name == descriptor.name) else { continue };
             fits(&saved.descriptor, descriptor)?;
-            for rows in read_store(files, saved, self.key_groups, backend)? {
-                table.restore_rows(&rows?, &saved.descriptor)?;
-            }
+            let source = match (saved.part, &reader) {
+                (None, _) => StoredSource::Files(Arc::clone(files), backend.clone()),
+                (Some(_), Some(reader)) => StoredSource::Reader(Arc::clone(reader)),
+                (Some(_), None) => StoredSource::Reader(Arc::clone(reader.insert(Arc::new(StoreReader::of_files(files, backend)?)))),
+            };
+            found.push((Arc::clone(&saved.descriptor), rows_of(source, saved, self.key_groups)?));
         }
-        Ok(())
+        Ok(found)
+    }
+
+    /// All states are there: the stores that they were restored from are not needed any more.
+    pub(super) fn close_restored(&mut self) {
+        self.restored_stores = None;
     }
 
     /// What was restored for a state that is about to be registered.
@@ -260,8 +307,8 @@ impl KeyedState {
         })
     }
 
-    /// Freezes the states in memory that are `wanted`.
-    fn freeze(&mut self, wanted: impl Fn(&RegisteredState) -> bool) -> Vec<StateSnapshot> {
+    /// Freezes all states, which are in memory as a whole.
+    fn freeze(&mut self) -> Vec<StateSnapshot> {
         let frozen = self.keys.as_mut().map(KeyTable::freeze).unwrap_or_default();
         let snapshot = |state: &mut RegisteredState| match state {
             RegisteredState::Groups(table) => table.snapshot(),
@@ -270,7 +317,7 @@ impl KeyedState {
             RegisteredState::Maps(table) => table.snapshot(frozen.clone()),
             RegisteredState::Timers(timers) => timers.snapshot(frozen.clone()),
         };
-        self.states.iter_mut().filter(|state| wanted(state)).map(snapshot).collect()
+        self.states.iter_mut().map(snapshot).collect()
     }
 
     /// The synchronous part of a snapshot: takes microseconds, copies no state. What is returned may be read by another thread
@@ -281,43 +328,72 @@ impl KeyedState {
 
     /// The same in this form.
     pub fn snapshot_as(&mut self, form: SnapshotForm) -> Result<KeyedSnapshot, StateError> {
-        let spilled = self.states.iter().any(RegisteredState::is_spilled);
+        let spilled = self.states.iter().any(RegisteredState::is_spilled) || self.keys.as_ref().is_some_and(KeyTable::is_spilled);
         let store = self.store.as_ref().filter(|own| match form {
             // What is in memory as a whole is quicker to write from there.
             SnapshotForm::Canonical => spilled,
-            SnapshotForm::Native => own.store.is_open() || self.states.iter().any(|state| state.stored_rows() > 0),
+            SnapshotForm::Native => own.store.is_open() || self.states.iter().any(|state| state.rows() > 0),
         });
         let Some(own) = store else {
-            return Ok(KeyedSnapshot { states: self.freeze(|_| true), store: None });
+            return Ok(KeyedSnapshot { states: self.freeze(), store: None });
         };
-        // One barrier after the other. The one before was written long ago, unless checkpoints overlap.
         let (store, name) = (Arc::clone(&own.store), own.name.clone());
-        self.groups_mut().try_for_each(GroupTable::settle)?;
-        let parts = self.groups_mut().filter_map(GroupTable::freeze_changes).collect();
-        let flush = Flush::new(store, parts);
-        self.groups_mut().for_each(|table| table.flushing(&flush));
-        let ticket = Ticket::new(flush);
-        // States that are not in the store are saved as rows beside it.
-        let mut states = self.freeze(|state| !matches!(state, RegisteredState::Groups(_)));
-        let tables = self.states.iter().filter_map(RegisteredState::as_groups);
+        let ticket = self.flush_to(store)?;
         match form {
             SnapshotForm::Canonical => {
-                for table in tables {
-                    let descriptor = Arc::clone(table.descriptor());
-                    let family = family_of(&descriptor.name);
-                    let rows = StoredGroups::new(StoredSource::Image(Arc::clone(&ticket)), &descriptor, family, self.key_groups)?;
-                    states.push(StateSnapshot { descriptor, batches: Box::new(rows.unexpired(table.expiry())) });
-                }
-                Ok(KeyedSnapshot { states, store: None })
+                let states = self.states.iter().enumerate().map(|(number, state)| self.of_image(number, state, &ticket));
+                Ok(KeyedSnapshot { states: states.collect::<Result<_, _>>()?, store: None })
             }
             SnapshotForm::Native => {
-                let stored = tables.map(|table| (Arc::clone(table.descriptor()), table.len() as u64)).collect();
-                let store = StoreSnapshot { states: stored, key_groups: self.key_groups, store: name, ticket };
-                Ok(KeyedSnapshot { states, store: Some(store) })
+                let stored = |(number, state): (usize, &RegisteredState)| {
+                    let descriptor = Arc::clone(state.descriptor());
+                    let (family, part) = match state {
+                        RegisteredState::Groups(_) => (family_of(&descriptor.name), None),
+                        _ => (KEYS.to_owned(), Some(number)),
+                    };
+                    StoredState { descriptor, rows: state.rows() as u64, family, part }
+                };
+                let states = self.states.iter().enumerate().map(stored).collect();
+                let store = StoreSnapshot { states, key_groups: self.key_groups, store: name, ticket };
+                Ok(KeyedSnapshot { states: Vec::new(), store: Some(store) })
             }
         }
     }
+
+    /// Freezes all that changed since the last barrier, to be written to the store.
+    fn flush_to(&mut self, store: Arc<Store>) -> Result<Arc<Ticket>, StateError> {
+        // One barrier after the other. The one before was written long ago, unless checkpoints overlap.
+        self.groups_mut().try_for_each(GroupTable::settle)?;
+        let mut parts: Vec<_> = self.groups_mut().filter_map(|table| table.freeze_changes(&mut NoPayload)).collect();
+        if let Some(keys) = &mut self.keys {
+            keys.settle()?;
+            parts.extend(keys.freeze_changes(&mut self.states));
+        }
+        let flush = Flush::new(store, parts);
+        self.groups_mut().for_each(|table| table.flushing(&flush));
+        if let Some(keys) = &mut self.keys {
+            keys.flushing(&flush);
+        }
+        Ok(Ticket::new(flush))
+    }
+
+    /// The rows of a state as the store has them at a barrier.
+    fn of_image(&self, number: usize, state: &RegisteredState, ticket: &Arc<Ticket>) -> Result<StateSnapshot, StateError> {
+        let descriptor = Arc::clone(state.descriptor());
+        let source = StoredSource::Image(Arc::clone(ticket));
+        let batches: SavedRows = match state {
+            RegisteredState::Groups(table) => {
+                let rows = StoredGroups::new(source, &descriptor, family_of(&descriptor.name), self.key_groups)?;
+                Box::new(rows.unexpired(table.expiry()))
+            }
+            _ => stored_batches(source, &descriptor, number, self.key_groups, state.expiry())?,
+        };
+        Ok(StateSnapshot { descriptor, batches })
+    }
 }
+
+/// Rows of a state as record batches with the columns of its descriptor.
+pub(super) type SavedRows = Box<dyn Iterator<Item = Result<RecordBatch, StateError>> + Send>;
 
 /// Errors if what was saved cannot become what is registered.
 fn fits(saved: &StateDescriptor, now: &StateDescriptor) -> Result<(), StateError> {
@@ -334,8 +410,14 @@ pub fn read_store(
     state: &SavedState,
     range: KeyGroupRange,
     backend: &Backend,
-) -> Result<impl Iterator<Item = Result<RecordBatch, StateError>> + Send + use<>, StateError> {
-    let source = StoredSource::Files(Arc::clone(files), backend.clone());
+) -> Result<Box<dyn Iterator<Item = Result<RecordBatch, StateError>> + Send>, StateError> {
+    rows_of(StoredSource::Files(Arc::clone(files), backend.clone()), state, range)
+}
+
+fn rows_of(source: StoredSource, state: &SavedState, range: KeyGroupRange) -> Result<SavedRows, StateError> {
     let range = if state.moved { KeyGroupRange::of_subtask(MaxParallelism::MAX, Parallelism::ONE, 0) } else { range };
-    StoredGroups::new(source, &state.descriptor, state.family.clone(), range)
+    match state.part {
+        None => Ok(Box::new(StoredGroups::new(source, &state.descriptor, state.family.clone(), range)?)),
+        Some(number) => stored_batches(source, &state.descriptor, number, range, None),
+    }
 }

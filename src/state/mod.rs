@@ -7,6 +7,7 @@
 
 mod adapt;
 mod backend;
+mod bytes;
 mod compatibility;
 mod descriptor;
 mod groups;
@@ -17,7 +18,7 @@ mod words;
 
 pub use self::rocksdb::{
     Backend, BackendSettings, Compression, FileSource, ImageFile, RocksSettings, SavedState, StoreFile, StoreFiles, StoreImage,
-    StoreSnapshot,
+    StoreSnapshot, StoredState,
 };
 pub use adapt::rekey;
 pub use backend::{GroupsHandle, KeyedSnapshot, KeyedState, RestoredState, SnapshotForm, StateSnapshot, read_store};
@@ -27,7 +28,7 @@ pub use groups::{
     AccumulatorField, AccumulatorLayout, FieldSlot, GroupLayout, GroupRef, GroupTable, Multiset, MultisetKey, MultisetOrder, Storage,
     ValidBit, canonical_key, group_descriptor,
 };
-pub use keyed::{Aggregate, Fold, FoldFunction, KeyRef, MapEntries, Reduce, StateHandle, TimeDomain, TimersHandle};
+pub use keyed::{Aggregate, Fold, FoldFunction, KeyRef, KeyWalk, MapEntries, Reduce, StateHandle, TimeDomain, TimersHandle};
 pub use ttl::{StateTtl, TtlTime, TtlUpdate, TtlVisibility};
 pub use words::{WordKind, Words, double_of_ordered, nulls_at, ordered_of_double};
 

@@ -4,8 +4,8 @@ mod ttl;
 
 use super::{AggregateCall, AggregateFunction as F, AggregateSpec, GroupAggregateFactory};
 use crate::state::{
-    Backend, BackendSettings, FileSource, ImageFile, KeyedState, RestoredState, RocksSettings, SavedState, StateDescriptor, StoreFile,
-    StoreFiles, StoreImage, StoreSnapshot,
+    Backend, BackendSettings, FileSource, ImageFile, KeyedState, RestoredState, RocksSettings, SavedState, StoreFile, StoreFiles,
+    StoreImage,
 };
 use crate::testing::operator::{OperatorHarness, rows, rows_of};
 use crate::types::{
@@ -558,14 +558,10 @@ impl World {
                 source: Arc::new(FrozenFile(Arc::clone(&image), file.path.clone())),
             };
             let files = image.files().iter().map(file).collect();
-            stores.push(Arc::new(StoreFiles { states: store.states.iter().map(|(state, _)| saved_state(state)).collect(), files }));
+            stores.push(Arc::new(StoreFiles { states: store.states.iter().map(SavedState::from).collect(), files }));
         }
         (0..parallelism).map(|index| self.subtask(factory, (index, parallelism), Vec::new(), stores.clone())).collect()
     }
-}
-
-fn saved_state(state: &Arc<StateDescriptor>) -> SavedState {
-    SavedState { descriptor: Arc::clone(state), family: StoreSnapshot::family_of(state), moved: false }
 }
 
 /// The heap, RocksDB with hardly any memory, RocksDB with plenty.

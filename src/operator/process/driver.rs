@@ -154,6 +154,9 @@ impl OperatorFactory for ProcessOperatorFactory {
     }
 }
 
+/// So many timers fire before memory is given away.
+const TIMERS_AT_ONCE: usize = 1_024;
+
 /// See the module.
 struct ProcessOperator {
     spec: Arc<ProcessSpec>,
@@ -204,7 +207,11 @@ impl ProcessOperator {
     /// Fires the timers of a domain up to `up_to`, in the order of their timestamps; those set meanwhile, too.
     fn fire(&mut self, domain: TimeDomain, up_to: i64, context: &mut OperatorContext<'_>, out: &mut Output) -> Result<(), OperatorError> {
         let Some(timers) = self.timers else { return Ok(()) };
-        while let Some((timestamp, key)) = context.state.next_due(timers, domain, up_to)? {
+        for fired in 0_usize.. {
+            if fired.is_multiple_of(TIMERS_AT_ONCE) {
+                context.state.make_room()?;
+            }
+            let Some((timestamp, key)) = context.state.next_due(timers, domain, up_to)? else { break };
             if domain == TimeDomain::EventTime && timestamp > self.event_time.0 {
                 // What a timer sees has not expired by a later time than its own.
                 self.event_time = EventTime(timestamp);
@@ -246,6 +253,7 @@ impl Operator for ProcessOperator {
         }
         context.state.set_time(context.now, self.event_time);
         self.keys.clear();
+        context.state.make_room()?;
         let key_by = self.spec.inputs.get(input).map(|input| input.key_by.as_slice()).unwrap_or_default();
         if !key_by.is_empty() {
             let columns: Vec<ArrayRef> = key_by.iter().map(|column| canonical_key(batch.column(*column))).collect();

@@ -7,6 +7,7 @@ use super::layout::{FLAGS, GroupLayout, KEY, KeyForm, OWN_FLAGS};
 use super::multiset::Multiset;
 use super::rows::{MultisetKey, Rows, SideColumn};
 use crate::state::StateError;
+use crate::state::bytes::{Input, damaged, put_number, unzigzag, zigzag};
 use crate::state::rocksdb::{put_expiry, split_expiry};
 use crate::types::KeyGroup;
 
@@ -82,61 +83,16 @@ fn put_set<K: Ord + std::hash::Hash + Clone>(out: &mut Vec<u8>, set: Option<&Mul
     }
 }
 
-const fn zigzag(value: i64) -> u64 {
-    ((value << 1) ^ (value >> 63)) as u64
-}
-
-const fn unzigzag(value: u64) -> i64 {
-    (value >> 1) as i64 ^ -((value & 1) as i64)
-}
-
-fn put_number(out: &mut Vec<u8>, mut value: u64) {
-    while value >= 0x80 {
-        out.push(value as u8 | 0x80);
-        value >>= 7;
+fn set<K: MultisetKey>(
+    input: &mut Input<'_>,
+    set: &mut Multiset<K>,
+    key: impl Fn(&mut Input<'_>) -> Result<K, StateError>,
+) -> Result<(), StateError> {
+    for _ in 0..input.number()? {
+        let value = key(input)?;
+        set.set(value, unzigzag(input.number()?));
     }
-    out.push(value as u8);
-}
-
-/// Bytes that are read from the front.
-struct Input<'a>(&'a [u8]);
-
-fn damaged() -> StateError {
-    StateError::Invariant("a row of the store is damaged".to_owned())
-}
-
-impl<'a> Input<'a> {
-    fn take(&mut self, length: usize) -> Result<&'a [u8], StateError> {
-        let (taken, rest) = self.0.split_at_checked(length).ok_or_else(damaged)?;
-        self.0 = rest;
-        Ok(taken)
-    }
-
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], StateError> {
-        self.take(N)?.try_into().map_err(|_| damaged())
-    }
-
-    #[inline]
-    fn number(&mut self) -> Result<u64, StateError> {
-        let mut value = 0;
-        for shift in (0..64).step_by(7) {
-            let (byte, rest) = self.0.split_first().ok_or_else(damaged)?;
-            self.0 = rest;
-            value |= u64::from(byte & 0x7F) << shift;
-            if byte & 0x80 == 0 {
-                return Ok(value);
-            }
-        }
-        Err(damaged())
-    }
-
-    fn set<K: MultisetKey>(&mut self, set: &mut Multiset<K>, key: impl Fn(&mut Self) -> Result<K, StateError>) -> Result<(), StateError> {
-        for _ in 0..self.number()? {
-            let value = key(self)?;
-            set.set(value, unzigzag(self.number()?));
-        }
-        Ok(())
-    }
+    Ok(())
 }
 
 /// The key group of a key, and the rest of it.
@@ -168,8 +124,8 @@ pub(super) fn read_key(key: &[u8], layout: &GroupLayout, rows: &mut Rows, row: u
     if input.0.is_empty() { Ok(()) } else { Err(damaged()) }
 }
 
-/// Sets everything but the key of a row that has only its key.
-pub(super) fn read_value(value: &[u8], layout: &GroupLayout, rows: &mut Rows, row: u32) -> Result<(), StateError> {
+/// Sets everything but the key of a row that has only its key; returns the bytes behind it.
+pub(super) fn read_value<'a>(value: &'a [u8], layout: &GroupLayout, rows: &mut Rows, row: u32) -> Result<&'a [u8], StateError> {
     let mut input = Input(value);
     let words = rows.row_mut(row, layout.stride);
     if let Some(expiry) = layout.expiry {
@@ -183,29 +139,29 @@ pub(super) fn read_value(value: &[u8], layout: &GroupLayout, rows: &mut Rows, ro
     for side in 0..layout.sides.len() {
         match rows.side(side) {
             Some(SideColumn::Bytes(_)) => {
-                let bytes = match input.number()? {
+                let bytes = match input.length()? {
                     0 => None,
-                    length => Some(input.take(usize::try_from(length - 1).map_err(|_| damaged())?)?.into()),
+                    length => Some(input.take(length - 1)?.into()),
                 };
                 *rows.bytes_mut(row, side).ok_or_else(damaged)? = bytes;
             }
             Some(SideColumn::Longs(..)) => {
-                let set = rows.multiset_mut::<i64>(row, side).ok_or_else(damaged)?;
-                input.set(set, |input| Ok(unzigzag(input.number()?)))?;
+                let values = rows.multiset_mut::<i64>(row, side).ok_or_else(damaged)?;
+                set(&mut input, values, |input| Ok(unzigzag(input.number()?)))?;
             }
             Some(SideColumn::Wides(..)) => {
-                let set = rows.multiset_mut::<i128>(row, side).ok_or_else(damaged)?;
-                input.set(set, |input| Ok(i128::from_le_bytes(input.array()?)))?;
+                let values = rows.multiset_mut::<i128>(row, side).ok_or_else(damaged)?;
+                set(&mut input, values, |input| Ok(i128::from_le_bytes(input.array()?)))?;
             }
             Some(SideColumn::Texts(..)) => {
-                let set = rows.multiset_mut::<Box<[u8]>>(row, side).ok_or_else(damaged)?;
-                input.set(set, |input| {
-                    let length = usize::try_from(input.number()?).map_err(|_| damaged())?;
+                let values = rows.multiset_mut::<Box<[u8]>>(row, side).ok_or_else(damaged)?;
+                set(&mut input, values, |input| {
+                    let length = input.length()?;
                     Ok(input.take(length)?.into())
                 })?;
             }
             None => return Err(damaged()),
         }
     }
-    if input.0.is_empty() { Ok(()) } else { Err(damaged()) }
+    Ok(input.0)
 }

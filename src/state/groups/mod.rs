@@ -9,21 +9,27 @@ mod codec;
 mod decode;
 mod encode;
 mod expiry;
+mod flush;
 mod index;
 mod keys;
 mod layout;
 mod multiset;
+mod payload;
+mod reminders;
 mod rows;
 mod spill;
 mod stored;
+mod walk;
 
 pub use keys::canonical_key;
 pub(in crate::state) use keys::key_columns;
 pub use layout::{AccumulatorField, AccumulatorLayout, FieldSlot, GroupLayout, Storage, ValidBit, group_descriptor};
 pub use multiset::{Multiset, MultisetOrder};
+pub(in crate::state) use payload::{FrozenPayload, NoPayload, Payload};
 pub use rows::MultisetKey;
 pub(in crate::state) use rows::Rows;
-pub(super) use stored::{StoredGroups, StoredSource};
+pub(in crate::state) use spill::StoreKey;
+pub(in crate::state) use stored::{StoredGroups, StoredSource, key_group_of_row, read_row};
 
 use crate::state::{StateDescriptor, StateError, StateSnapshot};
 use crate::types::{KeyGroup, KeyGroupRange, MaxParallelism};
@@ -165,26 +171,37 @@ impl GroupTable {
     /// Errors if a row's key group is not among those of this subtask. All groups returned may be written to until the next
     /// snapshot.
     pub fn locate(&mut self, keys: &[ArrayRef], hashes: &[u64], groups: &mut Vec<GroupRef>) -> Result<(), StateError> {
+        self.locate_beside(keys, hashes, groups, &mut NoPayload)
+    }
+
+    /// The same for groups with a payload.
+    pub(in crate::state) fn locate_beside(
+        &mut self,
+        keys: &[ArrayRef],
+        hashes: &[u64],
+        groups: &mut Vec<GroupRef>,
+        payload: &mut dyn Payload,
+    ) -> Result<(), StateError> {
         if keys.len() != self.layout.key_types.len() || keys.iter().any(|column| column.len() != hashes.len()) {
             return Err(StateError::Invariant(format!("{} key columns do not fit the groups of {}", keys.len(), self.descriptor.name)));
         }
         match self.layout.key_form {
-            KeyForm::Single => self.locate_single(hashes, groups),
-            KeyForm::Words(1) => self.locate_by(&WordKeys::<1>::new(keys)?, hashes, groups),
-            KeyForm::Words(2) => self.locate_by(&WordKeys::<2>::new(keys)?, hashes, groups),
-            KeyForm::Words(3) => self.locate_by(&WordKeys::<3>::new(keys)?, hashes, groups),
-            KeyForm::Words(_) => self.locate_by(&WordKeys::<4>::new(keys)?, hashes, groups),
-            KeyForm::Bytes => self.locate_by(&ByteKeys::new(&keys[0])?, hashes, groups),
+            KeyForm::Single => self.locate_single(hashes, groups, payload),
+            KeyForm::Words(1) => self.locate_by(&WordKeys::<1>::new(keys)?, hashes, groups, payload),
+            KeyForm::Words(2) => self.locate_by(&WordKeys::<2>::new(keys)?, hashes, groups, payload),
+            KeyForm::Words(3) => self.locate_by(&WordKeys::<3>::new(keys)?, hashes, groups, payload),
+            KeyForm::Words(_) => self.locate_by(&WordKeys::<4>::new(keys)?, hashes, groups, payload),
+            KeyForm::Bytes => self.locate_by(&ByteKeys::new(&keys[0])?, hashes, groups, payload),
             KeyForm::Encoded => {
                 let converter = self.converter.as_ref().ok_or_else(|| StateError::Invariant("no key converter".to_owned()))?;
                 let encoded = EncodedKeys(converter.convert_columns(keys)?);
-                self.locate_by(&encoded, hashes, groups)
+                self.locate_by(&encoded, hashes, groups, payload)
             }
         }
     }
 
-    fn locate_single(&mut self, hashes: &[u64], groups: &mut Vec<GroupRef>) -> Result<(), StateError> {
-        self.locate_by(&NoKeys, &hashes[..hashes.len().min(1)], groups)?;
+    fn locate_single(&mut self, hashes: &[u64], groups: &mut Vec<GroupRef>, payload: &mut dyn Payload) -> Result<(), StateError> {
+        self.locate_by(&NoKeys, &hashes[..hashes.len().min(1)], groups, payload)?;
         if let Some(group) = groups.first().copied() {
             groups.resize(hashes.len(), group);
         }
@@ -192,7 +209,13 @@ impl GroupTable {
     }
 
     /// Two passes, so that the cache misses of many rows overlap: one over the indexes, one over the rows.
-    fn locate_by<B: BatchKeys>(&mut self, keys: &B, hashes: &[u64], groups: &mut Vec<GroupRef>) -> Result<(), StateError> {
+    fn locate_by<B: BatchKeys>(
+        &mut self,
+        keys: &B,
+        hashes: &[u64],
+        groups: &mut Vec<GroupRef>,
+        payload: &mut dyn Payload,
+    ) -> Result<(), StateError> {
         groups.clear();
         groups.reserve(hashes.len());
         let first = u32::from(self.key_groups.as_range().start);
@@ -218,7 +241,7 @@ impl GroupTable {
             }
         }
         if self.spill.is_some() {
-            self.fetch(keys, hashes, &missing, groups)?;
+            self.fetch(keys, hashes, &missing, groups, payload)?;
             self.touch(groups);
         }
         Ok(())
@@ -242,17 +265,8 @@ impl GroupTable {
                 let key_group = KeyGroup(self.key_groups.as_range().start + group.table as u16);
                 spill.released(key_group, table, &self.layout, group.row);
             }
-            self.remove(group, hash);
+            remove(table, &self.layout, group.row, hash);
         }
-    }
-
-    /// Takes a row out of memory.
-    fn remove(&mut self, group: GroupRef, hash: u64) {
-        let in_arena = self.layout.has_arena();
-        let table = &mut self.tables[group.table as usize];
-        table.index.remove(hash, group.row);
-        table.rows.release(group.row, self.layout.stride, in_arena);
-        table.spilled.forget_weight(group.row);
     }
 
     /// The words of a group. Panics, as slices do, on a group of another table.
@@ -321,16 +335,6 @@ impl GroupTable {
         keys::key_columns(&self.layout, &groups)
     }
 
-    /// The words of a group, which may lie in a key group that is frozen: that is copied first.
-    #[inline]
-    pub(in crate::state) fn writable_row(&mut self, group: GroupRef) -> &mut [u64] {
-        let table = &mut self.tables[group.table as usize];
-        if table.frozen.is_some() {
-            table.thaw(self.layout.stride);
-        }
-        table.rows.row_mut(group.row, self.layout.stride)
-    }
-
     /// Freezes all key groups and returns those that have a group. Copies nothing.
     pub(in crate::state) fn freeze(&mut self) -> Vec<(KeyGroup, Arc<Rows>)> {
         let mut frozen = Vec::new();
@@ -362,4 +366,12 @@ fn add<B: BatchKeys>(table: &mut Table, keys: &B, at: usize, hash: u64, stride: 
     keys.store(at, &mut table.rows, row, stride)?;
     table.index.insert(hash, row);
     Ok(row)
+}
+
+/// Takes a row out of memory.
+fn remove(table: &mut Table, layout: &GroupLayout, row: u32, hash: u64) {
+    let in_arena = layout.has_arena();
+    table.index.remove(hash, row);
+    table.rows.release(row, layout.stride, in_arena);
+    table.spilled.forget_weight(row);
 }

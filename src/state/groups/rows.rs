@@ -134,7 +134,7 @@ const LENGTH_BITS: u32 = 27;
 const LENGTH_MASK: u64 = (1 << LENGTH_BITS) - 1;
 
 impl Rows {
-    pub(super) fn new(layout: &GroupLayout) -> Self {
+    pub(in crate::state) fn new(layout: &GroupLayout) -> Self {
         let sides = layout.sides.iter().map(|(storage, data_type)| SideColumn::new(*storage, data_type)).collect();
         Self { sides, ..Self::default() }
     }

@@ -3,37 +3,46 @@
 //! A group is in memory, or in the store, or in both. `DIRTY` says that memory is newer. What was deleted in memory is noted until it is
 //! deleted in the store, and until then nobody looks there for it.
 
+use super::flush::RowPlace;
 use super::keys::BatchKeys;
 use super::layout::{DIRTY, FLAGS, GroupLayout, LIVE, MARK, USED};
+use super::payload::{NoPayload, Payload};
+use super::reminders::{self, DOMAINS};
 use super::rows::Rows;
-use super::{GroupRef, GroupTable, Table, add, codec, find};
-use crate::state::rocksdb::{Changes, Charge, Flush, FlushPart, Store, family_of};
+use super::{GroupRef, GroupTable, Table, add, codec, find, remove};
+use crate::state::bytes::damaged;
+use crate::state::rocksdb::{Changes, Charge, Flush, Store, split_expiry};
 use crate::state::{StateError, canonical_key};
 use crate::types::{KeyGroup, hash_keys};
 use arrow::array::ArrayRef;
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 use std::sync::{Arc, Weak};
 
-/// Keys as the store has them.
-type StoreKeys = BTreeSet<Box<[u8]>>;
+/// A key as the store has it, and several.
+pub(in crate::state) type StoreKey = Box<[u8]>;
+pub(super) type StoreKeys = BTreeSet<StoreKey>;
 
 /// What a table knows of its groups in the store.
 #[derive(Debug)]
 pub(super) struct Spill {
-    store: Arc<Store>,
+    pub(super) store: Arc<Store>,
     /// The column family of its rows.
-    family: String,
+    pub(super) family: String,
+    /// Rows have more in them than groups.
+    pub(super) has_payload: bool,
     charge: Charge,
     /// Groups that are in the store and not in memory.
     absent: usize,
     /// Keys (as the store has them) that were deleted in memory and may still be in the store.
-    deleted: StoreKeys,
+    pub(super) deleted: StoreKeys,
     /// The last barrier's rows, and the keys that are deleted with them.
-    flush: Option<(Arc<Flush>, Arc<StoreKeys>)>,
+    pub(super) flush: Option<(Arc<Flush>, Arc<StoreKeys>)>,
     /// Where the look for cold groups goes on.
     hand: (usize, u32),
     /// Groups whose side columns may have changed in size.
     touched: Vec<GroupRef>,
+    /// For each domain the earliest moment at which groups must come up.
+    pub(super) reminders: [Option<i64>; DOMAINS],
 }
 
 /// What is known of the groups of one key group in the store.
@@ -41,9 +50,9 @@ pub(super) struct Spill {
 #[expect(clippy::struct_excessive_bools, reason = "four facts that hold or not, each by itself")]
 pub(super) struct Spilled {
     /// Some group changed since the last barrier.
-    dirty: bool,
+    pub(super) dirty: bool,
     /// The store may hold a row of some group.
-    stored: bool,
+    pub(super) stored: bool,
     /// The store may hold groups that are not in memory.
     holds_more: bool,
     /// What a barrier wrote is not to be written again.
@@ -113,7 +122,7 @@ impl Spill {
     }
 
     /// True if the store has, or will have, no row under this key although it may hold one now.
-    fn is_deleted(&self, key: &[u8]) -> bool {
+    pub(super) fn is_deleted(&self, key: &[u8]) -> bool {
         let by_flush = |(flush, deleted): &(Arc<Flush>, Arc<StoreKeys>)| deleted.contains(key) && !flush.is_done();
         self.deleted.contains(key) || self.flush.as_ref().is_some_and(by_flush)
     }
@@ -123,13 +132,23 @@ impl Spill {
 const SWEEP_ROWS: u32 = 4_096;
 
 impl GroupTable {
-    /// Puts a store behind the table, which is empty.
-    pub(in crate::state) fn spill_to(&mut self, store: Arc<Store>, charge: Charge) {
-        let (deleted, touched, family) = (BTreeSet::new(), Vec::new(), family_of(&self.descriptor.name));
-        if self.expiring.is_some() {
+    /// Puts a store behind the table, which is empty. `family`: where in the store; `has_payload`: each group comes with a payload.
+    pub(in crate::state) fn spill_to(&mut self, store: Arc<Store>, charge: Charge, family: String, has_payload: bool) {
+        if has_payload || self.expiring.is_some() {
             store.expire(&family);
         }
-        self.spill = Some(Box::new(Spill { store, family, charge, absent: 0, deleted, flush: None, hand: (0, 0), touched }));
+        self.spill = Some(Box::new(Spill {
+            store,
+            family,
+            has_payload,
+            charge,
+            absent: 0,
+            deleted: BTreeSet::new(),
+            flush: None,
+            hand: (0, 0),
+            touched: Vec::new(),
+            reminders: [None; DOMAINS],
+        }));
     }
 
     fn key_group_of_table(&self, table: usize) -> KeyGroup {
@@ -139,66 +158,69 @@ impl GroupTable {
     /// Gives cold groups to the store if there are too many in memory. To be called between batches: no [`GroupRef`] from before is valid
     /// afterwards. Without a store it does nothing.
     pub fn make_room(&mut self) -> Result<(), StateError> {
+        self.make_room_beside(&mut NoPayload)
+    }
+
+    /// The same for groups with a payload.
+    pub(in crate::state) fn make_room_beside(&mut self, payload: &mut dyn Payload) -> Result<(), StateError> {
         let Some(spill) = &mut self.spill else { return Ok(()) };
         let stride = self.layout.stride;
         for group in spill.touched.drain(..) {
             let table = &mut self.tables[group.table as usize];
             let rows = table.readable();
             if rows.row(group.row, stride)[FLAGS] & LIVE != 0 {
-                let weight = rows.weigh(group.row);
+                let weight = rows.weigh(group.row) + payload.weigh(group);
                 table.spilled.set_weight(group.row, weight);
             }
         }
         let of_table = |table: &mut Table| table.readable().bytes(stride) + table.index.bytes() + table.spilled.bytes();
         let bytes: usize = self.tables.iter_mut().map(of_table).sum();
-        match spill.charge.set(bytes) {
+        match spill.charge.set(bytes + payload.bytes()) {
             0 => Ok(()),
-            excess => self.evict(excess),
+            excess => self.evict(excess, payload),
         }
     }
 
     /// Takes cold groups of about `bytes` out of memory.
-    fn evict(&mut self, bytes: usize) -> Result<(), StateError> {
+    fn evict(&mut self, bytes: usize, payload: &mut dyn Payload) -> Result<(), StateError> {
         let Some(spill) = &mut self.spill else { return Ok(()) };
         // What is clean since the last barrier is in the store only then, and nothing newer may get there before.
         spill.settle()?;
         let victims = self.cold_groups(bytes);
-        let mut changes = Changes::default();
-        let mut failure = None;
+        payload.leaving(&victims);
+        let (mut changes, mut reminders) = (Changes::default(), Changes::default());
+        let Some(mut spill) = self.spill.take() else { return Ok(()) };
         for group in &victims {
-            let table = &self.tables[group.table as usize];
-            if table.rows.row(group.row, self.layout.stride)[FLAGS] & DIRTY == 0 {
-                continue;
+            let (table, key_group) = (&self.tables[group.table as usize], self.key_group_of_table(group.table as usize));
+            let place = RowPlace { key_group, layout: &self.layout, rows: &table.rows, row: group.row };
+            if table.rows.row(group.row, self.layout.stride)[FLAGS] & DIRTY != 0 {
+                let mut put = |out: &mut Vec<u8>| payload.put(*group, out);
+                place.put(&mut changes, if spill.has_payload { Some(&mut put) } else { None })?;
             }
-            let key_group = self.key_group_of_table(group.table as usize);
-            let key = |out: &mut Vec<u8>| {
-                codec::put_key_group(out, key_group);
-                codec::put_key(out, &self.layout, &table.rows, group.row);
-            };
-            changes.put(key, |out| {
-                if let Err(e) = codec::put_value(out, &self.layout, &table.rows, group.row) {
-                    failure = Some(e);
-                }
+            payload.reminders(*group, &mut |domain, moment| {
+                reminders::put(&mut reminders, domain, moment, |out| place.put_key(out));
+                let first = &mut spill.reminders[domain as usize];
+                *first = Some(first.map_or(moment, |first| first.min(moment)));
             });
         }
-        if let Some(e) = failure {
-            return Err(e);
-        }
-        let Some(spill) = &mut self.spill else { return Ok(()) };
         for key in std::mem::take(&mut spill.deleted) {
             changes.delete(&key);
         }
         changes.sort();
         spill.store.write(&spill.family, &changes)?;
+        reminders.sort();
+        spill.store.write(&spill.family, &reminders)?;
         spill.absent += victims.len();
+        self.spill = Some(spill);
         let keys: Vec<ArrayRef> = self.keys(&victims)?.iter().map(canonical_key).collect();
         let mut hashes = Vec::new();
         hash_keys(&keys, victims.len(), &mut hashes)?;
         for (group, hash) in victims.iter().zip(hashes) {
-            let spilled = &mut self.tables[group.table as usize].spilled;
-            (spilled.stored, spilled.holds_more) = (true, true);
-            self.remove(*group, hash);
+            let table = &mut self.tables[group.table as usize];
+            (table.spilled.stored, table.spilled.holds_more) = (true, true);
+            remove(table, &self.layout, group.row, hash);
         }
+        payload.left(&victims);
         Ok(())
     }
 
@@ -245,6 +267,7 @@ impl GroupTable {
         hashes: &[u64],
         missing: &[usize],
         groups: &mut [GroupRef],
+        payload: &mut dyn Payload,
     ) -> Result<(), StateError> {
         if missing.is_empty() {
             return Ok(());
@@ -266,14 +289,24 @@ impl GroupTable {
         let result = if wanted.is_empty() || spill.absent == 0 {
             Ok(())
         } else {
-            let (tables, layout) = (&mut self.tables, &self.layout);
+            let (tables, layout, has_payload) = (&mut self.tables, &self.layout, spill.has_payload);
             let mut found = 0;
             let result = spill.store.get_many(&spill.family, &wanted, |number, value| {
                 let at = places[number].2;
                 let table = &mut tables[groups[at].table as usize];
                 let row = add(table, keys, at, hashes[at], stride)?;
                 found += 1;
-                codec::read_value(value, layout, &mut table.rows, row)
+                if !has_payload {
+                    let rest = codec::read_value(value, layout, &mut table.rows, row)?;
+                    return if rest.is_empty() { Ok(()) } else { Err(damaged()) };
+                }
+                let rest = codec::read_value(split_expiry(value)?.1, layout, &mut table.rows, row)?;
+                match payload.take(GroupRef { table: groups[at].table, row }, rest)? {
+                    // All of it has expired.
+                    0 => remove(table, layout, row, hashes[at]),
+                    held => table.rows.row_mut(row, stride)[layout.records] = held,
+                }
+                Ok(())
             });
             spill.absent = spill.absent.saturating_sub(found);
             result
@@ -308,10 +341,26 @@ impl GroupTable {
             table.rows.row_mut(group.row, stride)[FLAGS] |= DIRTY | USED;
         }
         if let Some(spill) = &mut self.spill
-            && !self.layout.sides.is_empty()
+            && (spill.has_payload || !self.layout.sides.is_empty())
         {
             spill.touched.extend_from_slice(groups);
         }
+    }
+
+    /// The words of a group that is changed outside of a batch. It may lie in a key group that is frozen: that is copied first.
+    #[inline]
+    pub(in crate::state) fn writable_row(&mut self, group: GroupRef) -> &mut [u64] {
+        let table = &mut self.tables[group.table as usize];
+        if table.frozen.is_some() {
+            table.thaw(self.layout.stride);
+        }
+        table.spilled.dirty = true;
+        if let Some(spill) = &mut self.spill {
+            spill.touched.push(group);
+        }
+        let row = table.rows.row_mut(group.row, self.layout.stride);
+        row[FLAGS] |= DIRTY | USED;
+        row
     }
 
     /// True if some groups are not in memory.
@@ -323,96 +372,4 @@ impl GroupTable {
     pub(in crate::state) fn settle(&mut self) -> Result<(), StateError> {
         self.spill.as_mut().map_or(Ok(()), |spill| spill.settle())
     }
-
-    /// Freezes the groups that changed since the last barrier; returns what writes them, if there is anything. [`Self::flushing`]
-    /// must follow.
-    pub(in crate::state) fn freeze_changes(&mut self) -> Option<FlushPart> {
-        let spill = self.spill.as_mut()?;
-        let mut frozen = VecDeque::new();
-        for (key_group, table) in self.key_groups.as_range().zip(&mut self.tables) {
-            if std::mem::take(&mut table.spilled.dirty) {
-                let rows = table.frozen.get_or_insert_with(|| Arc::new(std::mem::take(&mut table.rows)));
-                frozen.push_back((KeyGroup(key_group), Arc::clone(rows)));
-                (table.spilled.stored, table.spilled.clean_on_thaw) = (true, true);
-            }
-        }
-        if frozen.is_empty() && spill.deleted.is_empty() {
-            return None;
-        }
-        let deleted = spill.deleted.clone();
-        let (family, layout) = (spill.family.clone(), Arc::clone(&self.layout));
-        Some(Box::new(move |store| write_changes(store, &family, &layout, frozen, deleted)))
-    }
-
-    /// The changes of the last barrier are being written by `flush`.
-    pub(in crate::state) fn flushing(&mut self, flush: &Arc<Flush>) {
-        if let Some(spill) = &mut self.spill {
-            let deleted = std::mem::take(&mut spill.deleted);
-            spill.flush = Some((Arc::clone(flush), Arc::new(deleted)));
-        }
-    }
-}
-
-/// Writes frozen rows that changed and deletes what was deleted, key group by key group.
-fn write_changes(
-    store: &Store,
-    family: &str,
-    layout: &GroupLayout,
-    mut frozen: VecDeque<(KeyGroup, Arc<Rows>)>,
-    deleted: StoreKeys,
-) -> Result<(), StateError> {
-    let rows: usize = frozen.iter().map(|(_, rows)| rows.live()).sum();
-    let mut deleted = deleted.into_iter().peekable();
-    let mut changes = Changes::default();
-    let mut next = |changes: &mut Changes| -> Result<bool, StateError> {
-        let group_of = |key: &[u8]| codec::split_key(key).map(|(key_group, _)| key_group);
-        let of_frozen = frozen.front().map(|(key_group, _)| *key_group);
-        let of_deleted = deleted.peek().map(|key| group_of(key)).transpose()?;
-        let Some(key_group) = of_frozen.into_iter().chain(of_deleted).min() else { return Ok(false) };
-        if of_frozen == Some(key_group)
-            && let Some((_, rows)) = frozen.pop_front()
-        {
-            put_dirty_rows(changes, key_group, layout, &rows)?;
-        }
-        while let Some(key) = deleted.next_if(|key| group_of(key).is_ok_and(|of_key| of_key == key_group)) {
-            changes.delete(&key);
-        }
-        Ok(true)
-    };
-    if rows < SMALL_FLUSH {
-        while next(&mut changes)? {}
-        changes.sort();
-        return store.write(family, &changes);
-    }
-    store.ingest(family, |put| {
-        while next(&mut changes)? {
-            changes.sort();
-            put(&changes)?;
-            changes.clear();
-        }
-        Ok(())
-    })
-}
-
-/// Fewer rows are written at once.
-const SMALL_FLUSH: usize = 16_384;
-
-fn put_dirty_rows(changes: &mut Changes, key_group: KeyGroup, layout: &GroupLayout, rows: &Rows) -> Result<(), StateError> {
-    let mut failure = Ok(());
-    for row in 0..rows.len() {
-        let flags = rows.row(row, layout.stride)[FLAGS];
-        if flags & (LIVE | DIRTY) != LIVE | DIRTY {
-            continue;
-        }
-        let key = |out: &mut Vec<u8>| {
-            codec::put_key_group(out, key_group);
-            codec::put_key(out, layout, rows, row);
-        };
-        changes.put(key, |out| {
-            if let Err(e) = codec::put_value(out, layout, rows, row) {
-                failure = Err(e);
-            }
-        });
-    }
-    failure
 }

@@ -4,6 +4,7 @@ use super::codec;
 use super::encode::{Run, SNAPSHOT_ROWS, encode};
 use super::layout::GroupLayout;
 use super::rows::Rows;
+use crate::state::bytes::damaged;
 use crate::state::rocksdb::{Backend, StoreFiles, StoreReader, Ticket};
 use crate::state::ttl::Expiry;
 use crate::state::{StateDescriptor, StateError};
@@ -23,6 +24,37 @@ pub(in crate::state) enum StoredSource {
     Files(Arc<StoreFiles>, Backend),
     /// An open store.
     Reader(Arc<StoreReader>),
+}
+
+impl StoredSource {
+    /// Opens it, the first time.
+    pub(in crate::state) fn reader(&mut self) -> Result<Arc<StoreReader>, StateError> {
+        let reader = match self {
+            Self::Reader(reader) => return Ok(Arc::clone(reader)),
+            Self::Image(ticket) => StoreReader::of_image(ticket.image()?)?,
+            Self::Files(files, backend) => StoreReader::of_files(files, backend)?,
+        };
+        let reader = Arc::new(reader);
+        *self = Self::Reader(Arc::clone(&reader));
+        Ok(reader)
+    }
+}
+
+/// The key group of a row, by its key.
+pub(in crate::state) fn key_group_of_row(key: &[u8]) -> Result<KeyGroup, StateError> {
+    codec::split_key(key).map(|(key_group, _)| key_group)
+}
+
+/// Adds the group of a row to `rows`. Returns where it is, and the bytes behind it.
+pub(in crate::state) fn read_row<'a>(
+    key: &[u8],
+    value: &'a [u8],
+    layout: &GroupLayout,
+    rows: &mut Rows,
+) -> Result<(u32, &'a [u8]), StateError> {
+    let row = rows.allocate(layout.stride)?;
+    codec::read_key(codec::split_key(key)?.1, layout, rows, row)?;
+    Ok((row, codec::read_value(value, layout, rows, row)?))
 }
 
 /// The record batches of a state in a store, with the columns of its descriptor, sorted by key group.
@@ -58,31 +90,21 @@ impl StoredGroups {
         Self { expiry, ..self }
     }
 
-    fn reader(&mut self) -> Result<Arc<StoreReader>, StateError> {
-        let reader = match &self.source {
-            StoredSource::Reader(reader) => return Ok(Arc::clone(reader)),
-            StoredSource::Image(ticket) => StoreReader::of_image(ticket.image()?)?,
-            StoredSource::Files(files, backend) => StoreReader::of_files(files, backend)?,
-        };
-        let reader = Arc::new(reader);
-        self.source = StoredSource::Reader(Arc::clone(&reader));
-        Ok(reader)
-    }
-
     fn next_runs(&mut self) -> Result<Vec<Run>, StateError> {
-        let reader = self.reader()?;
+        let reader = self.source.reader()?;
         let mut parts: Vec<(KeyGroup, Rows, Vec<u32>)> = Vec::new();
         let (mut count, mut bytes) = (0, 0);
         let (layout, expiry) = (&self.layout, self.expiry.as_ref());
         let next = reader.rows(&self.family, self.next.as_deref(), self.range, |key, value| {
-            let (key_group, rest) = codec::split_key(key)?;
+            let key_group = key_group_of_row(key)?;
             if parts.last().is_none_or(|(last, _, _)| *last != key_group) {
                 parts.push((key_group, Rows::new(layout), Vec::new()));
             }
             if let Some((_, rows, numbers)) = parts.last_mut() {
-                let row = rows.allocate(layout.stride)?;
-                codec::read_key(rest, layout, rows, row)?;
-                codec::read_value(value, layout, rows, row)?;
+                let (row, rest) = read_row(key, value, layout, rows)?;
+                if !rest.is_empty() {
+                    return Err(damaged());
+                }
                 if rows.is_expired(row, layout, expiry) {
                     rows.release(row, layout.stride, layout.has_arena());
                 } else {

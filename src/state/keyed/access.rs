@@ -1,14 +1,15 @@
 //! What functions do with keyed state: the methods of [`KeyedState`] for one key at a time.
 
 use super::cells::Cells;
-use super::keys::KeyTable;
+use super::keys::{KeyTable, KeyWalk};
 use super::lists::Lists;
 use super::maps::Maps;
+use super::restore::Restoring;
 use super::table::Table;
-use super::{Fold, KeyRef, MapEntries, StateHandle, TimeDomain, Timers, TimersHandle, restore};
+use super::{Fold, KeyRef, MapEntries, StateHandle, TimeDomain, Timers, TimersHandle};
 use crate::state::backend::RegisteredState;
 use crate::state::ttl::Times;
-use crate::state::{KeyedState, StateDescriptor, StateError, StateKind};
+use crate::state::{KeyedState, RestoredState, StateDescriptor, StateError, StateKind};
 use crate::types::{Datum, EventTime, Schema, WallTime};
 use arrow::array::ArrayRef;
 use std::sync::Arc;
@@ -40,23 +41,13 @@ impl KeyedState {
         }
         let restored = self.admit(&descriptor)?;
         self.register_key(&descriptor.key)?;
-        let (own, times) = ((self.key_groups, self.max_parallelism), self.times);
-        let Some(keys) = &mut self.keys else { return Err(unregistered("key")) };
-        macro_rules! restored {
-            ($table:expr) => {{
-                let mut table = $table;
-                if let Some(saved) = &restored {
-                    restore(&mut table, keys, saved, &descriptor, own)?;
-                }
-                table
-            }};
-        }
+        let (own, times) = (self.key_groups, self.times);
         let state = match descriptor.kind {
             StateKind::Value | StateKind::Reducing | StateKind::Aggregating => {
-                RegisteredState::Cells((restored!(Table::<Cells>::new(Arc::clone(&descriptor), own.0, times)), fold))
+                RegisteredState::Cells((Table::<Cells>::new(Arc::clone(&descriptor), own, times), fold))
             }
-            StateKind::List => RegisteredState::Lists(restored!(Table::<Lists>::new(Arc::clone(&descriptor), own.0, times))),
-            StateKind::Map => RegisteredState::Maps(restored!(Table::<Maps>::new(Arc::clone(&descriptor), own.0, times))),
+            StateKind::List => RegisteredState::Lists(Table::<Lists>::new(Arc::clone(&descriptor), own, times)),
+            StateKind::Map => RegisteredState::Maps(Table::<Maps>::new(Arc::clone(&descriptor), own, times)),
             StateKind::Groups | StateKind::Timers => {
                 return Err(StateError::Invariant(format!(
                     "state {} of kind {:?} is registered otherwise",
@@ -65,6 +56,7 @@ impl KeyedState {
             }
         };
         self.states.push(state);
+        self.fill(&descriptor, restored)?;
         Ok(StateHandle(self.states.len() - 1))
     }
 
@@ -73,18 +65,38 @@ impl KeyedState {
         let descriptor = Arc::new(StateDescriptor::timers(key));
         let restored = self.admit(&descriptor)?;
         self.register_key(&descriptor.key)?;
-        let Some(keys) = &mut self.keys else { return Err(unregistered("key")) };
-        let mut timers = Timers::new(Arc::clone(&descriptor), self.key_groups, self.times);
-        if let Some(saved) = &restored {
-            restore(&mut timers, keys, saved, &descriptor, (self.key_groups, self.max_parallelism))?;
-        }
-        self.states.push(RegisteredState::Timers(timers));
+        self.states.push(RegisteredState::Timers(Timers::new(Arc::clone(&descriptor), self.key_groups, self.times)));
+        self.fill(&descriptor, restored)?;
         Ok(TimersHandle(self.states.len() - 1))
+    }
+
+    /// Fills the state that was registered last with what was restored for it.
+    fn fill(&mut self, descriptor: &StateDescriptor, restored: Option<RestoredState>) -> Result<(), StateError> {
+        let stored = self.stored_rows(descriptor)?;
+        let Some(keys) = &mut self.keys else { return Err(unregistered("key")) };
+        let mut into = Restoring { states: &mut self.states, keys, own: (self.key_groups, self.max_parallelism) };
+        if let Some(RestoredState { descriptor: saved, batches }) = restored {
+            for batch in batches {
+                into.rows(&batch, saved.ttl.as_ref())?;
+            }
+        }
+        for (saved, batches) in stored {
+            for batch in batches {
+                into.rows(&batch?, saved.ttl.as_ref())?;
+            }
+        }
+        Ok(())
     }
 
     fn register_key(&mut self, key: &Schema) -> Result<(), StateError> {
         match &self.keys {
-            None => self.keys = Some(KeyTable::new(key, self.key_groups, self.max_parallelism)?),
+            None => {
+                let mut keys = KeyTable::new(key, self.key_groups, self.max_parallelism)?;
+                if let Some((store, charge)) = self.store_and_charge() {
+                    keys.spill_to(store, charge);
+                }
+                self.keys = Some(keys);
+            }
             Some(keys) if keys.schema() == key => {}
             Some(_) => return Err(StateError::Invariant("the states of an operator have different key columns".to_owned())),
         }
@@ -99,12 +111,23 @@ impl KeyedState {
     /// their hashes by [`crate::types::hash_keys`]. Ends the validity of what it found before (see [`KeyRef`]).
     /// Errors if a row's key group is not among those of this subtask.
     pub fn keys(&mut self, keys: &[ArrayRef], hashes: &[u64], found: &mut Vec<KeyRef>) -> Result<(), StateError> {
-        self.key_table()?.locate(keys, hashes, found)
+        let table = self.keys.as_mut().ok_or_else(|| unregistered("key"))?;
+        table.locate(keys, hashes, found, &mut self.states)
     }
 
     /// Finds or makes one key.
     pub fn key(&mut self, key: &[Datum]) -> Result<KeyRef, StateError> {
-        self.key_table()?.locate_one(key)
+        self.keys.as_mut().ok_or_else(|| unregistered("key"))?.locate_one(key, &mut self.states)
+    }
+
+    /// Gives keys that were not used for long to the store if there are too many in memory. To be called between batches: no
+    /// [`KeyRef`] from before is valid afterwards. Without a store it does nothing.
+    pub fn make_room(&mut self) -> Result<(), StateError> {
+        self.close_restored();
+        match &mut self.keys {
+            Some(keys) => keys.make_room(&mut self.states),
+            None => Ok(()),
+        }
     }
 
     /// The values of a key's columns.
@@ -117,12 +140,24 @@ impl KeyedState {
         self.key_table()?.columns(keys)
     }
 
-    /// All keys that have state or timers, by key group.
-    pub fn all_keys(&mut self) -> Result<Vec<KeyRef>, StateError> {
-        Ok(self.key_table()?.all())
+    /// The next ones of all keys that have state or timers, by key group, wherever they lie; some at a time, so that they fit into
+    /// memory. False at the end. Ends the validity of all [`KeyRef`]s before, as [`Self::make_room`] does.
+    pub fn next_keys(&mut self, walk: &mut KeyWalk, found: &mut Vec<KeyRef>) -> Result<bool, StateError> {
+        self.make_room()?;
+        self.keys.as_mut().ok_or_else(|| unregistered("key"))?.next(walk, found, &mut self.states)
     }
 
-    /// The number of keys in memory.
+    /// All keys that have state or timers, by key group. They are all brought into memory: [`Self::next_keys`] is for many.
+    pub fn all_keys(&mut self) -> Result<Vec<KeyRef>, StateError> {
+        let keys = self.keys.as_mut().ok_or_else(|| unregistered("key"))?;
+        let (mut walk, mut found, mut all) = (KeyWalk::default(), Vec::new(), Vec::new());
+        while keys.next(&mut walk, &mut found, &mut self.states)? {
+            all.append(&mut found);
+        }
+        Ok(all)
+    }
+
+    /// The number of keys, those in the store included.
     pub fn key_count(&self) -> usize {
         self.keys.as_ref().map_or(0, KeyTable::len)
     }
@@ -257,22 +292,38 @@ impl KeyedState {
 
     /// Removes the earliest timer of a domain and returns it, if it is at or before `up_to`.
     pub fn next_due(&mut self, timers: TimersHandle, domain: TimeDomain, up_to: i64) -> Result<Option<(i64, KeyRef)>, StateError> {
+        self.bring_up(timers, domain, up_to)?;
         let (timers, keys) = state!(self, timers, Timers, "timers");
         Ok(timers.next_due(keys, domain, up_to))
     }
 
     /// When the earliest timer of a domain is due.
     pub fn next_timer(&mut self, timers: TimersHandle, domain: TimeDomain) -> Result<Option<i64>, StateError> {
+        self.bring_up(timers, domain, i64::MAX)?;
         let (timers, _) = state!(self, timers, Timers, "timers");
         Ok(timers.next(domain))
     }
 
-    /// The first moment at which a processing-time timer is to fire: as in Flink, when the millisecond that it was set for is over.
+    /// Brings keys up until no timer that is due by `up_to` lies in the store and is earlier than those in memory.
+    fn bring_up(&mut self, handle: TimersHandle, domain: TimeDomain, up_to: i64) -> Result<(), StateError> {
+        loop {
+            let (timers, keys) = state!(self, handle, Timers, "timers");
+            let first = timers.next(domain).map_or(up_to, |first| first.min(up_to));
+            if !keys.bring_up(domain, first, &mut self.states)? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// The first moment at which a processing-time timer may be to fire: as in Flink, when the millisecond that it was set for is over. It
+    /// is never too late; it may be too early where a key with timers lies in the store.
     pub fn next_processing_time(&self) -> Option<WallTime> {
         let next = |state: &RegisteredState| match state {
             RegisteredState::Timers(timers) => timers.next(TimeDomain::ProcessingTime),
             _ => None,
         };
-        self.states.iter().filter_map(next).min().map(|timestamp| WallTime(timestamp.saturating_add(1)))
+        let in_store = self.keys.as_ref().and_then(|keys| keys.next_reminder(TimeDomain::ProcessingTime));
+        let next = self.states.iter().filter_map(next).chain(in_store).min();
+        next.map(|timestamp| WallTime(timestamp.saturating_add(1)))
     }
 }

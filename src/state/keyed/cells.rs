@@ -3,11 +3,13 @@
 use super::fold::Fold;
 use super::keys::KeyTable;
 use super::snapshot::Encoder;
-use super::table::{Column, Table};
+use super::spill::{Slots, put_stamp, read_stamp};
+use super::table::{Column, Entries, Table};
 use super::{KeyRef, restore};
 use crate::state::StateError;
+use crate::state::bytes::{Input, damaged};
 use crate::state::ttl::{Expiry, Stamp, UNSTAMPED};
-use crate::types::{Datum, DatumError};
+use crate::types::{Datum, DatumError, decode_datum, encode_datum};
 
 /// See the module.
 #[derive(Debug, Clone, Default)]
@@ -58,12 +60,14 @@ impl Column for Cells {
         self.get(slot).is_some() && (expiry.is_expired(stamp) || stamp == UNSTAMPED && expiry.stamp != UNSTAMPED)
     }
 
-    fn sweep(&mut self, slot: usize, expiry: &Expiry) -> bool {
+    fn sweep(&mut self, slot: usize, expiry: &Expiry) -> Entries {
+        let before = usize::from(self.get(slot).is_some());
         if expiry.is_expired(self.stamp(slot)) {
-            return !std::mem::take(self.place(slot, None)).is_null();
+            *self.place(slot, None) = Datum::Null;
+            return Entries { before, after: 0 };
         }
         self.restamp(slot, expiry.stamp);
-        false
+        Entries { before, after: before }
     }
 
     fn encode(&self, expiry: Option<&Expiry>, into: &mut Encoder) -> Result<(), DatumError> {
@@ -75,6 +79,40 @@ impl Column for Cells {
             }
         }
         Ok(())
+    }
+
+    fn take(&mut self, slot: usize, mut from: Input<'_>, expiry: Option<&Expiry>) -> Result<Entries, StateError> {
+        let stamp = read_stamp(&mut from)?;
+        if expiry.is_some_and(|expiry| expiry.is_expired(stamp)) {
+            return Ok(Entries { before: 1, after: 0 });
+        }
+        let value = decode_datum(&mut from.0)?;
+        if value.is_null() || !from.0.is_empty() {
+            return Err(damaged());
+        }
+        let stamps = stamp != UNSTAMPED || !self.stamps.is_empty();
+        *self.place(slot, stamps.then_some(stamp)) = value;
+        Ok(Entries { before: 1, after: 1 })
+    }
+}
+
+impl Slots for Cells {
+    fn put(&self, slot: usize, out: &mut Vec<u8>) -> Option<Stamp> {
+        let value = self.get(slot)?;
+        let stamp = self.stamp(slot);
+        put_stamp(out, stamp);
+        encode_datum(value, out);
+        Some(stamp)
+    }
+
+    fn empty(&mut self, slot: usize) {
+        if self.get(slot).is_some() {
+            *self.place(slot, None) = Datum::Null;
+        }
+    }
+
+    fn weigh(&self, slot: usize) -> usize {
+        size_of::<Datum>() + self.get(slot).map_or(0, |value| value.weight() + size_of::<Stamp>())
     }
 }
 
@@ -101,7 +139,7 @@ impl Table<Cells> {
         let stamp = column.stamp(slot);
         if expiry.is_expired(stamp) {
             *last = std::mem::take(self.write(key).place(slot, None));
-            keys.lost(key);
+            self.note(keys, key, Entries { before: 1, after: 0 });
             return expiry.return_expired;
         }
         if expiry.restamps(stamp) {
@@ -118,11 +156,7 @@ impl Table<Cells> {
         let place = self.write(key).place(key.row as usize, stamp);
         let (was, is) = (!place.is_null(), !value.is_null());
         *place = value;
-        match (was, is) {
-            (false, true) => keys.gained(key),
-            (true, false) => keys.lost(key),
-            _ => {}
-        }
+        self.note(keys, key, Entries { before: usize::from(was), after: usize::from(is) });
     }
 
     /// Clears the value; copies nothing if there is none.
@@ -146,11 +180,7 @@ impl Table<Cells> {
         }
         let added = fold.add(place, value);
         let is = !place.is_null();
-        match (was, is) {
-            (false, true) => keys.gained(key),
-            (true, false) => keys.lost(key),
-            _ => {}
-        }
+        self.note(keys, key, Entries { before: usize::from(was), after: usize::from(is) });
         added.map_err(|message| StateError::Function { state: self.descriptor.name.clone(), message })
     }
 }
@@ -164,7 +194,7 @@ impl restore::Load for Table<Cells> {
             return Err("a key was saved twice".to_owned());
         }
         *place = value;
-        keys.gained(key);
+        self.note(keys, key, Entries { before: 0, after: 1 });
         Ok(())
     }
 }

@@ -1,9 +1,13 @@
 //! The keys of an operator in one subtask: a group table without accumulators, and how many states and timers each key has.
 
-use super::KeyRef;
-use crate::state::groups::{Rows, key_columns};
+use super::spill::Beside;
+use super::{KeyRef, TimeDomain};
+use crate::state::backend::RegisteredState;
+use crate::state::groups::{Rows, StoreKey, key_columns};
+use crate::state::rocksdb::{Charge, Flush, FlushPart, KEYS, Store};
 use crate::state::{
-    AccumulatorField, AccumulatorLayout, FieldSlot, GroupLayout, GroupTable, StateError, Storage, canonical_key, group_descriptor,
+    AccumulatorField, AccumulatorLayout, FieldSlot, GroupLayout, GroupTable, StateDescriptor, StateError, Storage, canonical_key,
+    group_descriptor,
 };
 use crate::types::{Datum, DatumColumn, KeyGroup, KeyGroupRange, LogicalType, MaxParallelism, RowBuilder, Schema, TypeKind, hash_keys};
 use arrow::array::ArrayRef;
@@ -22,13 +26,31 @@ pub(in crate::state) struct KeyTable {
     idle: Vec<KeyRef>,
 }
 
+/// Where a walk over all keys is. Keys that are made on the way may be met or not.
+#[derive(Debug, Default)]
+pub struct KeyWalk {
+    /// The position of the next key group.
+    next: usize,
+    /// Keys of the present one.
+    waiting: Vec<StoreKey>,
+}
+
+/// Keys that a walk brings up at once.
+const WALKED_AT_ONCE: usize = 1_024;
+
+/// How the keys with these columns lie in memory and in the store.
+pub(super) fn key_layout(key: &Schema) -> Result<(StateDescriptor, GroupLayout), StateError> {
+    let hash = AccumulatorField { name: "hash", data_type: LogicalType::not_null(TypeKind::BigInt), storage: Storage::Fixed };
+    let accumulators = vec![AccumulatorLayout { name: "hash".to_owned(), fields: vec![hash] }];
+    let descriptor = group_descriptor(KEYS, key, &accumulators);
+    Ok((descriptor, GroupLayout::new(key, accumulators)?))
+}
+
 impl KeyTable {
     /// No keys. `key`: the key columns.
     pub(in crate::state) fn new(key: &Schema, key_groups: KeyGroupRange, max: MaxParallelism) -> Result<Self, StateError> {
-        let hash = AccumulatorField { name: "hash", data_type: LogicalType::not_null(TypeKind::BigInt), storage: Storage::Fixed };
-        let accumulators = vec![AccumulatorLayout { name: "hash".to_owned(), fields: vec![hash] }];
-        let descriptor = Arc::new(group_descriptor("keys", key, &accumulators));
-        let layout = Arc::new(GroupLayout::new(key, accumulators)?);
+        let (descriptor, layout) = key_layout(key)?;
+        let (descriptor, layout) = (Arc::new(descriptor), Arc::new(layout));
         let Some(FieldSlot::Word { word: hash, .. }) = layout.slot(0, 0) else {
             return Err(StateError::Invariant("a key has no word for its hash".to_owned()));
         };
@@ -41,20 +63,80 @@ impl KeyTable {
         &self.schema
     }
 
+    /// Puts a store behind the keys, of which there is none yet.
+    pub(in crate::state) fn spill_to(&mut self, store: Arc<Store>, charge: Charge) {
+        self.groups.spill_to(store, charge, KEYS.to_owned(), true);
+    }
+
     /// Finds or makes the key of each row. Keys that hold nothing any more are released first.
-    pub(in crate::state) fn locate(&mut self, keys: &[ArrayRef], hashes: &[u64], found: &mut Vec<KeyRef>) -> Result<(), StateError> {
+    pub(in crate::state) fn locate(
+        &mut self,
+        keys: &[ArrayRef],
+        hashes: &[u64],
+        found: &mut Vec<KeyRef>,
+        states: &mut [RegisteredState],
+    ) -> Result<(), StateError> {
         self.release_idle();
-        let before = self.groups.len();
+        let before = self.groups.resident();
+        let beside = &mut Beside::new(states);
         if keys.iter().any(|column| column.data_type().is_floating()) {
             let keys: Vec<ArrayRef> = keys.iter().map(canonical_key).collect();
-            self.groups.locate(&keys, hashes, found)?;
+            self.groups.locate_beside(&keys, hashes, found, beside)?;
         } else {
-            self.groups.locate(keys, hashes, found)?;
+            self.groups.locate_beside(keys, hashes, found, beside)?;
         }
-        if self.groups.len() != before {
+        if self.groups.resident() != before {
             self.note_new(found, hashes);
         }
         Ok(())
+    }
+
+    /// Gives keys that were not used for long to the store if there are too many in memory.
+    pub(in crate::state) fn make_room(&mut self, states: &mut [RegisteredState]) -> Result<(), StateError> {
+        self.release_idle();
+        self.groups.make_room_beside(&mut Beside::new(states))
+    }
+
+    /// Brings up the keys that have timers of `domain` up to `up_to`, some at a time. True if there may be more.
+    pub(in crate::state) fn bring_up(
+        &mut self,
+        domain: TimeDomain,
+        up_to: i64,
+        states: &mut [RegisteredState],
+    ) -> Result<bool, StateError> {
+        if self.next_reminder(domain).is_none_or(|next| next > up_to) {
+            return Ok(false);
+        }
+        let (mut found, mut hashes) = (Vec::new(), Vec::new());
+        self.groups.bring_up((domain as u8, up_to), &mut found, &mut hashes, &mut Beside::new(states))?;
+        self.note_new(&found, &hashes);
+        Ok(true)
+    }
+
+    /// No timer of a key that is not in memory is due before this.
+    pub(in crate::state) fn next_reminder(&self, domain: TimeDomain) -> Option<i64> {
+        self.groups.next_reminder(domain as u8)
+    }
+
+    /// True if some keys are not in memory.
+    pub(in crate::state) fn is_spilled(&self) -> bool {
+        self.groups.is_spilled()
+    }
+
+    /// Waits until what changed before the last barrier is in the store.
+    pub(in crate::state) fn settle(&mut self) -> Result<(), StateError> {
+        self.groups.settle()
+    }
+
+    /// Freezes the keys that changed since the last barrier, with their states; returns what writes them. [`Self::flushing`] must follow.
+    pub(in crate::state) fn freeze_changes(&mut self, states: &mut [RegisteredState]) -> Option<FlushPart> {
+        self.release_idle();
+        self.groups.freeze_changes(&mut Beside::new(states))
+    }
+
+    /// The changes of the last barrier are being written by `flush`.
+    pub(in crate::state) fn flushing(&mut self, flush: &Arc<Flush>) {
+        self.groups.flushing(flush);
     }
 
     /// A new key has no hash yet, and holds nothing yet.
@@ -69,14 +151,14 @@ impl KeyTable {
     }
 
     /// Finds or makes one key; releases none.
-    pub(in crate::state) fn locate_one(&mut self, key: &[Datum]) -> Result<KeyRef, StateError> {
+    pub(in crate::state) fn locate_one(&mut self, key: &[Datum], states: &mut [RegisteredState]) -> Result<KeyRef, StateError> {
         let mut row = RowBuilder::new(&self.schema);
         row.append(key)?;
         let batch = row.finish()?;
         let keys: Vec<ArrayRef> = batch.columns().iter().map(canonical_key).collect();
         let (mut hashes, mut found) = (Vec::new(), Vec::new());
         hash_keys(&keys, 1, &mut hashes)?;
-        self.groups.locate(&keys, &hashes, &mut found)?;
+        self.groups.locate_beside(&keys, &hashes, &mut found, &mut Beside::new(states))?;
         self.note_new(&found, &hashes);
         found.first().copied().ok_or_else(|| StateError::Invariant("a key was not found after it was made".to_owned()))
     }
@@ -92,16 +174,39 @@ impl KeyTable {
         columns.iter().map(|column| Ok(DatumColumn::new(column)?.get(0))).collect()
     }
 
-    /// The number of keys, those that hold nothing any more included.
+    /// The number of keys in memory.
+    #[cfg(test)]
+    pub(in crate::state) fn resident(&self) -> usize {
+        self.groups.resident()
+    }
+
+    /// The number of keys, those in the store and those that hold nothing any more included.
     pub(in crate::state) fn len(&self) -> usize {
         self.groups.len()
     }
 
-    /// All keys that hold something.
-    pub(in crate::state) fn all(&self) -> Vec<KeyRef> {
-        let mut keys = self.groups.groups();
-        keys.retain(|key| self.groups.row(*key)[self.held] != 0);
-        keys
+    /// The next keys of a walk that hold something. False if there are no more.
+    pub(in crate::state) fn next(
+        &mut self,
+        walk: &mut KeyWalk,
+        found: &mut Vec<KeyRef>,
+        states: &mut [RegisteredState],
+    ) -> Result<bool, StateError> {
+        found.clear();
+        while found.is_empty() {
+            while walk.waiting.is_empty() {
+                let Some(keys) = self.groups.keys_of(walk.next)? else { return Ok(false) };
+                walk.next += 1;
+                walk.waiting = keys;
+            }
+            let keys = walk.waiting.split_off(walk.waiting.len().saturating_sub(WALKED_AT_ONCE));
+            let mut hashes = Vec::new();
+            self.groups.locate_stored(&keys, found, &mut hashes, &mut Beside::new(states))?;
+            // Those that were released since the key group was begun were made anew.
+            self.note_new(found, &hashes);
+            found.retain(|key| self.groups.row(*key)[self.held] != 0);
+        }
+        Ok(true)
     }
 
     /// A state or timer of `key` holds something now.
@@ -118,6 +223,11 @@ impl KeyTable {
         }
     }
 
+    /// What states hold of `key` changed.
+    pub(super) fn changed(&mut self, key: KeyRef) {
+        self.groups.writable_row(key);
+    }
+
     fn release_idle(&mut self) {
         for key in std::mem::take(&mut self.idle) {
             let row = self.groups.row(key);
@@ -131,7 +241,7 @@ impl KeyTable {
 
     /// Freezes the keys of all key groups that have one.
     pub(in crate::state) fn freeze(&mut self) -> FrozenKeys {
-        FrozenKeys { layout: Some(Arc::clone(self.groups.layout())), groups: self.groups.freeze() }
+        FrozenKeys::new(Arc::clone(self.groups.layout()), self.groups.freeze())
     }
 }
 
@@ -143,6 +253,11 @@ pub(in crate::state) struct FrozenKeys {
 }
 
 impl FrozenKeys {
+    /// `groups`: sorted.
+    pub(super) fn new(layout: Arc<GroupLayout>, groups: Vec<(KeyGroup, Arc<Rows>)>) -> Self {
+        Self { layout: Some(layout), groups }
+    }
+
     pub(super) fn of(&self, key_group: KeyGroup) -> Option<Arc<Rows>> {
         let at = self.groups.binary_search_by_key(&key_group, |(group, _)| *group).ok()?;
         self.groups.get(at).map(|(_, rows)| Arc::clone(rows))

@@ -2,11 +2,13 @@
 
 use super::keys::KeyTable;
 use super::snapshot::Encoder;
-use super::table::{Column, Table};
+use super::spill::{Slots, put_stamp, read_stamp, weigh_several};
+use super::table::{Column, Entries, Table};
 use super::{KeyRef, restore};
 use crate::state::StateError;
+use crate::state::bytes::{Input, damaged, put_number};
 use crate::state::ttl::{Expiry, Stamp, UNSTAMPED};
-use crate::types::{Datum, DatumError};
+use crate::types::{Datum, DatumError, decode_datum, encode_datum};
 
 /// The list of one key.
 #[derive(Debug, Clone, Default)]
@@ -82,10 +84,11 @@ impl Column for Lists {
         self.get(slot).is_some_and(|list| list.any(is_due))
     }
 
-    fn sweep(&mut self, slot: usize, expiry: &Expiry) -> bool {
+    fn sweep(&mut self, slot: usize, expiry: &Expiry) -> Entries {
         let list = self.place(slot);
+        let before = list.values.len();
         list.refresh(expiry, false);
-        list.values.is_empty()
+        Entries { before, after: list.values.len() }
     }
 
     fn encode(&self, expiry: Option<&Expiry>, into: &mut Encoder) -> Result<(), DatumError> {
@@ -100,6 +103,42 @@ impl Column for Lists {
             }
         }
         Ok(())
+    }
+
+    fn take(&mut self, slot: usize, mut from: Input<'_>, expiry: Option<&Expiry>) -> Result<Entries, StateError> {
+        let before = from.length()?;
+        let list = self.place(slot);
+        for _ in 0..before {
+            let stamp = read_stamp(&mut from)?;
+            let value = decode_datum(&mut from.0)?;
+            if expiry.is_none_or(|expiry| !expiry.is_expired(stamp)) {
+                let stamps = stamp != UNSTAMPED || !list.stamps.is_empty();
+                list.push(value, stamps.then_some(stamp));
+            }
+        }
+        if from.0.is_empty() { Ok(Entries { before, after: list.values.len() }) } else { Err(damaged()) }
+    }
+}
+
+impl Slots for Lists {
+    fn put(&self, slot: usize, out: &mut Vec<u8>) -> Option<Stamp> {
+        let list = self.get(slot)?;
+        put_number(out, list.values.len() as u64);
+        for (at, value) in list.values.iter().enumerate() {
+            put_stamp(out, list.stamp(at));
+            encode_datum(value, out);
+        }
+        (0..list.values.len()).map(|at| list.stamp(at)).max()
+    }
+
+    fn empty(&mut self, slot: usize) {
+        if self.get(slot).is_some() {
+            *self.place(slot) = List::default();
+        }
+    }
+
+    fn weigh(&self, slot: usize) -> usize {
+        size_of::<List>() + self.get(slot).map_or(0, |list| weigh_several(list.values.len(), size_of::<Stamp>(), &list.values))
     }
 }
 
@@ -127,10 +166,10 @@ impl Table<Lists> {
         if shows {
             last.clone_from(&list.values);
         }
+        let before = list.values.len();
         list.refresh(expiry, expiry.on_read);
-        if list.values.is_empty() {
-            keys.lost(key);
-        }
+        let after = list.values.len();
+        self.note(keys, key, Entries { before, after });
         shows
     }
 
@@ -142,11 +181,9 @@ impl Table<Lists> {
         let stamp = self.expiry.map(|expiry| expiry.stamp);
         self.accesses += 1;
         let list = self.write(key).place(key.row as usize);
-        let was = !list.values.is_empty();
         list.push(value, stamp);
-        if !was {
-            keys.gained(key);
-        }
+        let after = list.values.len();
+        self.note(keys, key, Entries { before: after - 1, after });
         Ok(())
     }
 
@@ -161,14 +198,10 @@ impl Table<Lists> {
             return Ok(());
         }
         let list = self.write(key).place(key.row as usize);
-        let (was, is) = (!list.values.is_empty(), !values.is_empty());
+        let entries = Entries { before: list.values.len(), after: values.len() };
         list.stamps = stamp.map(|stamp| vec![stamp; values.len()]).unwrap_or_default();
         list.values = values;
-        match (was, is) {
-            (false, true) => keys.gained(key),
-            (true, false) => keys.lost(key),
-            _ => {}
-        }
+        self.note(keys, key, entries);
         Ok(())
     }
 
@@ -190,9 +223,8 @@ impl restore::Load for Table<Lists> {
             ));
         }
         list.push(std::mem::take(value), stamp);
-        if list.values.len() == 1 {
-            keys.gained(key);
-        }
+        let after = list.values.len();
+        self.note(keys, key, Entries { before: after - 1, after });
         Ok(())
     }
 }

@@ -2,11 +2,13 @@
 
 use super::keys::KeyTable;
 use super::snapshot::Encoder;
-use super::table::{Column, Table};
+use super::spill::{Slots, put_stamp, read_stamp, weigh_several};
+use super::table::{Column, Entries, Table};
 use super::{KeyRef, restore};
 use crate::state::StateError;
+use crate::state::bytes::{Input, damaged, put_number};
 use crate::state::ttl::{Expiry, Stamp, UNSTAMPED};
-use crate::types::{Datum, DatumError};
+use crate::types::{Datum, DatumError, decode_datum, encode_datum};
 use std::collections::{BTreeMap, btree_map};
 
 /// The value of an entry.
@@ -76,10 +78,11 @@ impl Column for Maps {
         self.get(slot).is_some_and(|map| map.values().any(is_due))
     }
 
-    fn sweep(&mut self, slot: usize, expiry: &Expiry) -> bool {
+    fn sweep(&mut self, slot: usize, expiry: &Expiry) -> Entries {
         let map = self.place(slot);
+        let before = map.len();
         refresh(map, expiry, false);
-        map.is_empty()
+        Entries { before, after: map.len() }
     }
 
     fn encode(&self, expiry: Option<&Expiry>, into: &mut Encoder) -> Result<(), DatumError> {
@@ -91,6 +94,48 @@ impl Column for Maps {
             }
         }
         Ok(())
+    }
+
+    fn take(&mut self, slot: usize, mut from: Input<'_>, expiry: Option<&Expiry>) -> Result<Entries, StateError> {
+        let before = from.length()?;
+        let map = self.place(slot);
+        for _ in 0..before {
+            let stamp = read_stamp(&mut from)?;
+            let (key, value) = (decode_datum(&mut from.0)?, decode_datum(&mut from.0)?);
+            if expiry.is_none_or(|expiry| !expiry.is_expired(stamp)) {
+                map.insert(key, Entry { value, stamp });
+            }
+        }
+        if from.0.is_empty() { Ok(Entries { before, after: map.len() }) } else { Err(damaged()) }
+    }
+}
+
+impl Slots for Maps {
+    fn put(&self, slot: usize, out: &mut Vec<u8>) -> Option<Stamp> {
+        let map = self.get(slot)?;
+        put_number(out, map.len() as u64);
+        for (key, entry) in map {
+            put_stamp(out, entry.stamp);
+            encode_datum(key, out);
+            encode_datum(&entry.value, out);
+        }
+        map.values().map(|entry| entry.stamp).max()
+    }
+
+    fn empty(&mut self, slot: usize) {
+        if self.get(slot).is_some() {
+            *self.place(slot) = Map::new();
+        }
+    }
+
+    fn weigh(&self, slot: usize) -> usize {
+        let entries = |map: &Map| {
+            let values = map.first_key_value().into_iter().chain(map.last_key_value());
+            let values = values.flat_map(|(key, entry)| [key, &entry.value]);
+            // Nodes of the tree are half to fully used.
+            weigh_several(map.len(), size_of::<Entry>() + size_of::<Datum>(), values)
+        };
+        size_of::<Map>() + self.get(slot).map_or(0, entries)
     }
 }
 
@@ -152,10 +197,10 @@ impl Table<Maps> {
         if shows {
             last.0.clone_from(map);
         }
+        let before = map.len();
         refresh(map, expiry, expiry.on_read);
-        if map.is_empty() {
-            keys.lost(key);
-        }
+        let after = map.len();
+        self.note(keys, key, Entries { before, after });
         shows
     }
 
@@ -167,11 +212,10 @@ impl Table<Maps> {
         let stamp = self.expiry.map_or(UNSTAMPED, |expiry| expiry.stamp);
         self.accesses += 1;
         let map = self.write(key).place(key.row as usize);
-        let was = !map.is_empty();
+        let before = map.len();
         map.insert(entry, Entry { value, stamp });
-        if !was {
-            keys.gained(key);
-        }
+        let after = map.len();
+        self.note(keys, key, Entries { before, after });
         Ok(())
     }
 
@@ -186,17 +230,16 @@ impl Table<Maps> {
     fn take(&mut self, keys: &mut KeyTable, key: KeyRef, entry: &Datum) -> Option<Datum> {
         let map = self.write(key).place(key.row as usize);
         let removed = map.remove(entry)?;
-        if map.is_empty() {
-            keys.lost(key);
-        }
+        let after = map.len();
+        self.note(keys, key, Entries { before: after + 1, after });
         Some(removed.value)
     }
 
     /// Removes all entries.
     pub(in crate::state) fn clear(&mut self, keys: &mut KeyTable, key: KeyRef) {
-        if self.read(key).get(key.row as usize).is_some() {
+        if let Some(before) = self.read(key).get(key.row as usize).map(BTreeMap::len) {
             *self.write(key).place(key.row as usize) = Map::new();
-            keys.lost(key);
+            self.note(keys, key, Entries { before, after: 0 });
         }
     }
 }
@@ -206,13 +249,11 @@ impl restore::Load for Table<Maps> {
         let [entry, value] = row else { return Err("a map entry needs a key and a value".to_owned()) };
         let stamp = if self.expiry.is_some() { stamp } else { UNSTAMPED };
         let map = self.write(key).place(key.row as usize);
-        let was = !map.is_empty();
         if map.insert(std::mem::take(entry), Entry { value: std::mem::take(value), stamp }).is_some() {
             return Err("a map entry was saved twice".to_owned());
         }
-        if !was {
-            keys.gained(key);
-        }
+        let after = map.len();
+        self.note(keys, key, Entries { before: after - 1, after });
         Ok(())
     }
 }

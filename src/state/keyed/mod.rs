@@ -1,4 +1,4 @@
-//! The state of functions: values, lists, maps, folded values and timers, a key at a time, on the heap.
+//! The state of functions: values, lists, maps, folded values and timers, a key at a time.
 //!
 //! All states of an operator share one table of keys ([`keys::KeyTable`]); each state is a column over it by key group and slot.
 //! A batch's keys are looked up together; after that, a value is an array index away. A snapshot freezes key groups, and the
@@ -12,12 +12,15 @@ mod lists;
 mod maps;
 mod restore;
 mod snapshot;
+mod spill;
+mod stored;
 mod table;
 #[cfg(test)]
 mod tests;
 mod timers;
 
 pub use fold::{Aggregate, Fold, FoldFunction, Reduce};
+pub use keys::KeyWalk;
 pub use maps::MapEntries;
 pub use timers::TimeDomain;
 
@@ -25,7 +28,7 @@ pub(super) use cells::Cells;
 pub(super) use keys::KeyTable;
 pub(super) use lists::Lists;
 pub(super) use maps::{LastEntries, Maps};
-pub(super) use restore::restore;
+pub(super) use stored::stored_batches;
 pub(super) use table::Table;
 pub(super) use timers::Timers;
 

@@ -43,7 +43,7 @@ impl Encoder {
 }
 
 /// The record batches of one frozen state. A key group is let go of as soon as its rows are copied out.
-struct SnapshotBatches<C> {
+pub(super) struct SnapshotBatches<C> {
     descriptor: Arc<StateDescriptor>,
     keys: FrozenKeys,
     waiting: VecDeque<(KeyGroup, Arc<C>)>,
@@ -51,6 +51,16 @@ struct SnapshotBatches<C> {
 }
 
 impl<C: Column> SnapshotBatches<C> {
+    /// `waiting`: what the state holds for `keys`, by key group.
+    pub(super) fn new(
+        descriptor: &Arc<StateDescriptor>,
+        keys: FrozenKeys,
+        waiting: VecDeque<(KeyGroup, Arc<C>)>,
+        expiry: Option<Expiry>,
+    ) -> Self {
+        Self { descriptor: Arc::clone(descriptor), keys, waiting, expiry }
+    }
+
     fn batch(&mut self) -> Result<Option<RecordBatch>, StateError> {
         let mut encoder = Encoder::new(&self.descriptor);
         let (mut key_groups, mut owners): (Vec<i32>, Vec<Arc<Rows>>) = (Vec::new(), Vec::new());
@@ -99,7 +109,7 @@ impl<C: Column> Table<C> {
     pub(in crate::state) fn snapshot(&mut self, keys: FrozenKeys) -> StateSnapshot {
         let descriptor = Arc::clone(&self.descriptor);
         let waiting = self.freeze().into();
-        let batches = SnapshotBatches { descriptor: Arc::clone(&descriptor), keys, waiting, expiry: self.expiry };
+        let batches = SnapshotBatches::new(&descriptor, keys, waiting, self.expiry);
         StateSnapshot { descriptor, batches: Box::new(batches) }
     }
 }

@@ -3,8 +3,9 @@
 use super::KeyRef;
 use super::keys::KeyTable;
 use super::snapshot::Encoder;
-use crate::state::StateDescriptor;
+use crate::state::bytes::Input;
 use crate::state::ttl::{Expiry, Times};
+use crate::state::{StateDescriptor, StateError};
 use crate::types::{DatumError, KeyGroup, KeyGroupRange};
 use std::sync::Arc;
 
@@ -16,11 +17,22 @@ pub(in crate::state) trait Column: Clone + Default + Send + Sync + 'static {
     /// True if [`Self::sweep`] would change something.
     fn is_due(&self, slot: usize, expiry: &Expiry) -> bool;
 
-    /// Removes what has expired, stamps what has no stamp. True if the slot holds nothing now and did before.
-    fn sweep(&mut self, slot: usize, expiry: &Expiry) -> bool;
+    /// Removes what has expired, stamps what has no stamp. How many entries the slot had, and has.
+    fn sweep(&mut self, slot: usize, expiry: &Expiry) -> Entries;
 
     /// Writes all that has not expired.
     fn encode(&self, expiry: Option<&Expiry>, into: &mut Encoder) -> Result<(), DatumError>;
+
+    /// Fills a slot that holds nothing with what the store has of it, but for what has expired. How many entries were in the store, and
+    /// are in the slot now.
+    fn take(&mut self, slot: usize, from: Input<'_>, expiry: Option<&Expiry>) -> Result<Entries, StateError>;
+}
+
+/// How many entries there were, and are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::state) struct Entries {
+    pub(super) before: usize,
+    pub(super) after: usize,
 }
 
 /// A column that a snapshot may be reading: then it lies in `frozen`, and `live` is empty.
@@ -67,6 +79,8 @@ pub(in crate::state) struct Table<C> {
     groups: Vec<Freezable<C>>,
     /// Set where there is a TTL.
     pub(super) expiry: Option<Expiry>,
+    /// Entries of all keys, those in the store included.
+    pub(super) entries: usize,
     /// Accesses since the last sweep.
     pub(super) accesses: usize,
     /// Key group and slot where the next sweep begins.
@@ -84,7 +98,17 @@ impl<C: Column> Table<C> {
     pub(in crate::state) fn new(descriptor: Arc<StateDescriptor>, key_groups: KeyGroupRange, times: Times) -> Self {
         let groups = key_groups.as_range().map(|_| Freezable { live: C::default(), frozen: None }).collect();
         let expiry = descriptor.ttl.as_ref().map(|ttl| Expiry::new(ttl, times));
-        Self { descriptor, first: key_groups.as_range().start, groups, expiry, accesses: 0, cursor: (0, 0) }
+        Self { descriptor, first: key_groups.as_range().start, groups, expiry, entries: 0, accesses: 0, cursor: (0, 0) }
+    }
+
+    /// Entries of all keys, those in the store included; some of them may have expired.
+    pub(in crate::state) fn entry_count(&self) -> usize {
+        self.entries
+    }
+
+    /// What has expired now, where there is a TTL.
+    pub(in crate::state) fn expiry(&self) -> Option<Expiry> {
+        self.expiry
     }
 
     /// The column of a key's key group.
@@ -97,6 +121,24 @@ impl<C: Column> Table<C> {
     #[inline]
     pub(super) fn write(&mut self, key: KeyRef) -> &mut C {
         self.groups[key.table as usize].write()
+    }
+
+    /// The columns of all key groups.
+    pub(super) fn columns(&self) -> impl Iterator<Item = &C> {
+        self.groups.iter().map(Freezable::read)
+    }
+
+    /// Notes that a key had, and has, so many entries.
+    #[inline]
+    pub(super) fn note(&mut self, keys: &mut KeyTable, key: KeyRef, entries: Entries) {
+        let Entries { before, after } = entries;
+        self.entries = (self.entries + after).saturating_sub(before);
+        match (before, after) {
+            (0, 0) => {}
+            (0, _) => keys.gained(key),
+            (_, 0) => keys.lost(key),
+            _ => {}
+        }
     }
 
     /// Time moved on: entries that have expired are looked for.
@@ -125,10 +167,26 @@ impl<C: Column> Table<C> {
             }
             self.cursor = (group, slot + 1);
             left -= 1;
-            if column.read().is_due(slot, expiry) && column.write().sweep(slot, expiry) {
-                keys.lost(KeyRef { table: group as u32, row: slot as u32 });
+            if column.read().is_due(slot, expiry) {
+                let entries = column.write().sweep(slot, expiry);
+                let key = KeyRef { table: group as u32, row: slot as u32 };
+                keys.changed(key);
+                self.note(keys, key, entries);
             }
         }
+    }
+
+    /// Takes what the store has of a key. True if that is anything.
+    pub(super) fn come_up(&mut self, key: KeyRef, from: Input<'_>) -> Result<bool, StateError> {
+        let expiry = self.expiry;
+        let Entries { before, after } = self.write(key).take(key.row as usize, from, expiry.as_ref())?;
+        self.entries = (self.entries + after).saturating_sub(before);
+        Ok(after > 0)
+    }
+
+    /// Freezes one key group.
+    pub(super) fn freeze_group(&mut self, table: u32) -> Arc<C> {
+        self.groups[table as usize].freeze()
     }
 
     /// Freezes all key groups that may hold something.

@@ -3,12 +3,13 @@
 
 use super::keys::KeyTable;
 use super::snapshot::Encoder;
-use super::table::{Column, Table};
+use super::table::{Column, Entries, Table};
 use super::{KeyRef, restore};
-use crate::state::StateDescriptor;
+use crate::state::bytes::{Input, damaged, put_number, unzigzag, zigzag};
 use crate::state::ttl::{Expiry, Stamp, Times, UNSTAMPED};
+use crate::state::{StateDescriptor, StateError};
 use crate::types::{Datum, DatumError, KeyGroupRange};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 /// Which clock a timer waits for.
@@ -29,12 +30,12 @@ impl TimeDomain {
         }
     }
 
-    const ALL: [Self; 2] = [Self::EventTime, Self::ProcessingTime];
+    pub(super) const ALL: [Self; 2] = [Self::EventTime, Self::ProcessingTime];
 }
 
 /// The timers of one key group: for each domain, timestamps and slots.
 #[derive(Debug, Clone, Default)]
-struct TimerSets {
+pub(in crate::state) struct TimerSets {
     sets: [BTreeSet<(i64, u32)>; 2],
 }
 
@@ -47,8 +48,8 @@ impl Column for TimerSets {
         false
     }
 
-    fn sweep(&mut self, _slot: usize, _expiry: &Expiry) -> bool {
-        false
+    fn sweep(&mut self, _slot: usize, _expiry: &Expiry) -> Entries {
+        Entries { before: 0, after: 0 }
     }
 
     fn encode(&self, _expiry: Option<&Expiry>, into: &mut Encoder) -> Result<(), DatumError> {
@@ -60,6 +61,50 @@ impl Column for TimerSets {
         }
         Ok(())
     }
+
+    fn take(&mut self, slot: usize, from: Input<'_>, _expiry: Option<&Expiry>) -> Result<Entries, StateError> {
+        let timers = read_timers(from)?;
+        let slot = u32::try_from(slot).map_err(|_| damaged())?;
+        for (domain, timestamp) in &timers {
+            self.sets[*domain as usize].insert((*timestamp, slot));
+        }
+        Ok(Entries { before: timers.len(), after: timers.len() })
+    }
+}
+
+impl TimerSets {
+    /// All timers by slot.
+    pub(super) fn by_slot(&self) -> HashMap<u32, KeyTimers> {
+        let mut timers: HashMap<u32, KeyTimers> = HashMap::new();
+        for domain in TimeDomain::ALL {
+            for (timestamp, slot) in &self.sets[domain as usize] {
+                timers.entry(*slot).or_default().push((domain, *timestamp));
+            }
+        }
+        timers
+    }
+}
+
+/// The timers of one key: by domain, in the order of their timestamps.
+pub(super) type KeyTimers = Vec<(TimeDomain, i64)>;
+
+/// Appends the timers of one key as the store has them.
+pub(super) fn put_timers(timers: &[(TimeDomain, i64)], out: &mut Vec<u8>) {
+    for domain in TimeDomain::ALL {
+        let own = || timers.iter().filter(|timer| timer.0 == domain);
+        put_number(out, own().count() as u64);
+        own().for_each(|(_, timestamp)| put_number(out, zigzag(*timestamp)));
+    }
+}
+
+fn read_timers(mut from: Input<'_>) -> Result<KeyTimers, StateError> {
+    let mut timers = Vec::new();
+    for domain in TimeDomain::ALL {
+        for _ in 0..from.number()? {
+            timers.push((domain, unzigzag(from.number()?)));
+        }
+    }
+    if from.0.is_empty() { Ok(timers) } else { Err(damaged()) }
 }
 
 /// All timers of an operator in one subtask.
@@ -93,6 +138,7 @@ impl Timers {
         let before = set.first().copied();
         set.insert(timer);
         self.head(domain, key.table, before, Some(earlier(before, timer)));
+        self.table.entries += 1;
         keys.gained(key);
     }
 
@@ -110,6 +156,7 @@ impl Timers {
         set.remove(&timer);
         let after = set.first().copied();
         self.head(domain, key.table, before, after);
+        self.table.entries = self.table.entries.saturating_sub(1);
         keys.lost(key);
     }
 
@@ -131,11 +178,69 @@ impl Timers {
         Some((timestamp, key))
     }
 
-    /// When the earliest timer is due.
+    /// The number of timers, those in the store included.
+    pub(in crate::state) fn entry_count(&self) -> usize {
+        self.table.entries
+    }
+
+    /// About the bytes of the timers in memory.
+    pub(super) fn bytes(&self) -> usize {
+        self.table.columns().map(Column::slots).sum::<usize>() * TIMER_BYTES
+    }
+
+    /// Takes the timers of these keys out of memory.
+    pub(super) fn leave(&mut self, leaving: &[KeyRef]) -> HashMap<KeyRef, KeyTimers> {
+        let mut slots: HashMap<u32, HashSet<u32>> = HashMap::new();
+        for key in leaving {
+            slots.entry(key.table).or_default().insert(key.row);
+        }
+        let mut timers: HashMap<KeyRef, KeyTimers> = HashMap::new();
+        for (table, slots) in slots {
+            if self.table.read(KeyRef { table, row: 0 }).slots() == 0 {
+                continue;
+            }
+            for domain in TimeDomain::ALL {
+                let set = &mut self.table.write(KeyRef { table, row: 0 }).sets[domain as usize];
+                let before = set.first().copied();
+                set.retain(|(timestamp, slot)| {
+                    let leaves = slots.contains(slot);
+                    if leaves {
+                        timers.entry(KeyRef { table, row: *slot }).or_default().push((domain, *timestamp));
+                    }
+                    !leaves
+                });
+                let after = set.first().copied();
+                self.head(domain, table, before, after);
+            }
+        }
+        timers
+    }
+
+    /// Takes what the store has of a key. Returns how many timers that is.
+    pub(super) fn come_up(&mut self, key: KeyRef, from: Input<'_>) -> Result<usize, StateError> {
+        let timers = read_timers(from)?;
+        for (domain, timestamp) in &timers {
+            let set = &mut self.table.write(key).sets[*domain as usize];
+            let before = set.first().copied();
+            set.insert((*timestamp, key.row));
+            self.head(*domain, key.table, before, Some(earlier(before, (*timestamp, key.row))));
+        }
+        Ok(timers.len())
+    }
+
+    /// Freezes the timers of one key group.
+    pub(super) fn freeze_group(&mut self, table: u32) -> Arc<TimerSets> {
+        self.table.freeze_group(table)
+    }
+
+    /// When the earliest timer in memory is due.
     pub(in crate::state) fn next(&self, domain: TimeDomain) -> Option<i64> {
         self.heads[domain as usize].first().map(|(timestamp, _)| *timestamp)
     }
 }
+
+/// About what a timer takes in its set.
+const TIMER_BYTES: usize = 32;
 
 fn earlier(before: Option<(i64, u32)>, timer: (i64, u32)) -> (i64, u32) {
     before.map_or(timer, |before| before.min(timer))

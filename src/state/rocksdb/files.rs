@@ -1,6 +1,7 @@
 //! The files of a store: as they were frozen at a barrier, and as they come back from a checkpoint.
 
 use super::directory::Backend;
+use super::flush::StoredState;
 use crate::state::StateDescriptor;
 use std::any::Any;
 use std::fmt;
@@ -86,8 +87,18 @@ pub struct SavedState {
     pub descriptor: Arc<StateDescriptor>,
     /// The column family of its rows.
     pub family: String,
+    /// Which part of each row is its own, where several states share them.
+    pub part: Option<usize>,
     /// Its rows may belong to other key groups than those they were saved under.
     pub moved: bool,
+}
+
+impl From<&StoredState> for SavedState {
+    /// The state as it was saved.
+    fn from(state: &StoredState) -> Self {
+        let StoredState { descriptor, family, part, .. } = state;
+        Self { descriptor: Arc::clone(descriptor), family: family.clone(), part: *part, moved: false }
+    }
 }
 
 /// A store as it was saved by one subtask.

@@ -117,11 +117,24 @@ impl Drop for Ticket {
     }
 }
 
+/// A state in a store.
+#[derive(Debug, Clone)]
+pub struct StoredState {
+    /// What it is.
+    pub descriptor: Arc<StateDescriptor>,
+    /// The number of its rows; at most so many where entries expire.
+    pub rows: u64,
+    /// The column family of its rows.
+    pub family: String,
+    /// Which part of each row is its own, where several states share them.
+    pub part: Option<usize>,
+}
+
 /// The store of one operator and subtask at one barrier, in the form of the store itself.
 #[derive(Debug)]
 pub struct StoreSnapshot {
-    /// The states in it, each with the number of its rows.
-    pub states: Vec<(Arc<StateDescriptor>, u64)>,
+    /// The states in it.
+    pub states: Vec<StoredState>,
     /// The key groups of the subtask.
     pub key_groups: KeyGroupRange,
     /// Names the store among all that the job ever had: file names are told apart by it.
@@ -130,11 +143,6 @@ pub struct StoreSnapshot {
 }
 
 impl StoreSnapshot {
-    /// The column family of one of its states.
-    pub fn family_of(state: &StateDescriptor) -> String {
-        super::family_of(&state.name)
-    }
-
     /// The files of the store as it was at the barrier. Writes what is missing first: meant for a thread that may block.
     pub fn image(&self) -> Result<Arc<StoreImage>, StateError> {
         self.ticket.image()

@@ -18,7 +18,7 @@ mod tests;
 
 pub use directory::Backend;
 pub use files::{FileSource, ImageFile, SavedState, StoreFile, StoreFiles, StoreImage};
-pub use flush::StoreSnapshot;
+pub use flush::{StoreSnapshot, StoredState};
 pub use settings::{BackendSettings, Compression, RocksSettings};
 
 pub(super) use changes::Changes;
@@ -36,7 +36,10 @@ pub(super) fn family_of(state: &str) -> String {
     format!("state/{state}")
 }
 
-/// The state of a column family; `None` for RocksDB's own.
+/// The column family of the keys of functions with all their states.
+pub(super) const KEYS: &str = "keys";
+
+/// The state of a column family; `None` for [`KEYS`] and for RocksDB's own.
 fn state_of(family: &str) -> Option<&str> {
     family.strip_prefix("state/")
 }

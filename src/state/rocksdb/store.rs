@@ -11,7 +11,7 @@ use crate::types::WallTime;
 use ::rocksdb::checkpoint::Checkpoint;
 use ::rocksdb::{
     BlockBasedIndexType, BlockBasedOptions, BoundColumnFamily, DBCompactionStyle, DBCompressionType, DBWithThreadMode,
-    IngestExternalFileOptions, LogLevel, MultiThreaded, Options, SstFileWriter, WriteBatch, WriteOptions,
+    IngestExternalFileOptions, LogLevel, MultiThreaded, Options, ReadOptions, SstFileWriter, WriteBatch, WriteOptions,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -129,6 +129,29 @@ impl Store {
             }
         }
         Ok(())
+    }
+
+    /// Goes over the rows from `from` on and before `to`, in the order of their keys, until `row` says that it was enough.
+    pub(crate) fn scan(
+        &self,
+        family: &str,
+        from: &[u8],
+        to: &[u8],
+        mut row: impl FnMut(&[u8], &[u8]) -> Result<bool, StateError>,
+    ) -> Result<(), StateError> {
+        let opened = self.open()?;
+        let handle = self.family(&opened.db, family)?;
+        let mut options = ReadOptions::default();
+        options.set_iterate_upper_bound(to);
+        let mut rows = opened.db.raw_iterator_cf_opt(&handle, options);
+        rows.seek(from);
+        while let Some((key, value)) = rows.item() {
+            if !row(key, value)? {
+                return Ok(());
+            }
+            rows.next();
+        }
+        rows.status().map_err(failed(family))
     }
 
     /// Writes sorted changes; they are there when this returns.

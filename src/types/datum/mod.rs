@@ -163,6 +163,23 @@ impl Datum {
         if let Self::Text(value) = self { Some(value) } else { None }
     }
 
+    /// About the bytes that it needs beside itself.
+    pub fn weight(&self) -> usize {
+        let several = |items: &[Self]| items.iter().map(|item| size_of::<Self>() + item.weight()).sum::<usize>();
+        // What an allocation costs on top.
+        const ALLOCATION: usize = 16;
+        match self {
+            Self::Null | Self::Boolean(_) | Self::Long(_) | Self::Double(_) | Self::Decimal(_) => 0,
+            Self::Text(text) => ALLOCATION + text.len(),
+            Self::Bytes(bytes) => ALLOCATION + bytes.len(),
+            Self::List(items) | Self::Row(items) => ALLOCATION + several(items),
+            Self::Map(entries) => {
+                let entry = |(key, value): &(Self, Self)| 2 * size_of::<Self>() + key.weight() + value.weight();
+                ALLOCATION + entries.iter().map(entry).sum::<usize>()
+            }
+        }
+    }
+
     /// What it is, for messages.
     pub const fn kind(&self) -> &'static str {
         match self {

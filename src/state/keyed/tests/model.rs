@@ -1,7 +1,10 @@
-//! Random operations against a plain model, with snapshots, restores, rescaling, TTL and the passing of time in between.
+//! Random operations against a plain model, on both backends, with checkpoints and savepoints, restores on either backend, rescaling, TTL
+//! and the passing of time in between.
 
 use super::*;
+use crate::state::SnapshotForm;
 use proptest::prelude::*;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// One thing that happens.
 #[derive(Debug, Clone)]
@@ -17,10 +20,21 @@ enum Step {
     NoTimer(i64, i64),
     Fire(i64),
     Pass(i64),
-    /// A snapshot whose batches are read only after so many more steps; what it holds is compared with the model of then.
-    Snapshot(usize),
-    /// Everything is saved and restored in so many subtasks.
-    Rescale(usize),
+    /// A snapshot that is read only after so many more steps; what it holds is compared with the model of then.
+    Snapshot(SnapshotForm, usize),
+    /// Everything is saved and restored in so many subtasks, with so much memory (`None`: on the heap).
+    Rescale(SnapshotForm, usize, Option<u64>),
+    /// What may leave the disk leaves it.
+    Compact,
+}
+
+fn form() -> impl Strategy<Value = SnapshotForm> {
+    prop_oneof![Just(SnapshotForm::Canonical), Just(SnapshotForm::Native)]
+}
+
+/// The heap, RocksDB with hardly any memory, RocksDB with plenty.
+fn memory() -> impl Strategy<Value = Option<u64>> {
+    prop_oneof![2 => Just(None), 3 => Just(Some(0)), 3 => (1_u64..8_000).prop_map(Some), 1 => Just(Some(1 << 24))]
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -37,8 +51,9 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (key(), 0_i64..60).prop_map(|(k, t)| Step::NoTimer(k, t)),
         1 => (0_i64..60).prop_map(Step::Fire),
         3 => (1_i64..6).prop_map(Step::Pass),
-        1 => (0_usize..10).prop_map(Step::Snapshot),
-        1 => (1_usize..5).prop_map(Step::Rescale),
+        2 => (form(), 0_usize..10).prop_map(|(form, wait)| Step::Snapshot(form, wait)),
+        1 => (form(), 1_usize..5, memory()).prop_map(|(form, parallelism, memory)| Step::Rescale(form, parallelism, memory)),
+        1 => Just(Step::Compact),
     ]
 }
 
@@ -55,6 +70,13 @@ struct Model {
 }
 
 impl Model {
+    /// All keys that hold something.
+    fn keys(&self) -> Vec<i64> {
+        let keys = self.values.keys().chain(self.sums.keys()).chain(self.lists.keys()).copied();
+        let keys = keys.chain(self.maps.keys().map(|(key, _)| *key)).chain(self.timers.iter().map(|(_, key)| *key));
+        keys.collect::<std::collections::BTreeSet<_>>().into_iter().collect()
+    }
+
     fn expire(&mut self, now: i64) {
         self.values.retain(|_, v| v.1 > now);
         self.sums.retain(|_, v| v.1 > now);
@@ -75,15 +97,24 @@ struct World {
     ttl: Option<StateTtl>,
     now: i64,
     subtasks: Vec<Subtask>,
+    memory: Option<u64>,
+    places: Arc<Places>,
 }
 
 impl World {
-    fn start(&mut self, parallelism: usize, saved: &[RestoredState]) {
+    fn new(ttl: Option<StateTtl>, now: i64, places: &Arc<Places>) -> Self {
+        Self { ttl, now, subtasks: Vec::new(), memory: None, places: Arc::clone(places) }
+    }
+
+    fn start(&mut self, parallelism: usize, memory: Option<u64>, saved: &Saved) {
         let parallelism = Parallelism::new(parallelism).unwrap();
         self.subtasks.clear();
+        self.memory = memory;
+        let backend = self.places.backend(memory);
         for index in 0..parallelism.get() {
             let range = KeyGroupRange::of_subtask(max(), parallelism, index);
-            let mut state = KeyedState::new(range, max(), saved.to_vec());
+            let state = KeyedState::new(range, max(), saved.rows.clone());
+            let mut state = state.restored_from(saved.stores.clone(), &backend).on(&backend, "store");
             at(&mut state, self.now);
             let plain = |descriptor: StateDescriptor| (descriptor.with_ttl(self.ttl), Fold::None);
             let sum = StateDescriptor::reducing("sum", &key_schema(), big()).with_ttl(self.ttl);
@@ -102,6 +133,7 @@ impl World {
         let group = key_group_of(hashes[0], max());
         let subtask = self.subtasks.iter_mut().find(|subtask| subtask.range.contains(group)).unwrap();
         let mut found = Vec::new();
+        subtask.state.make_room().unwrap();
         subtask.state.keys(&columns, &hashes, &mut found).unwrap();
         (subtask, found[0])
     }
@@ -113,21 +145,71 @@ impl World {
         }
     }
 
-    fn snapshot(&mut self) -> Vec<KeyedSnapshot> {
-        self.subtasks.iter_mut().map(|subtask| subtask.state.snapshot().unwrap()).collect()
+    fn snapshot(&mut self, form: SnapshotForm) -> Vec<KeyedSnapshot> {
+        self.subtasks.iter_mut().map(|subtask| subtask.state.snapshot_as(form).unwrap()).collect()
     }
 }
 
+/// Working directories.
+struct Places {
+    directory: tempfile::TempDir,
+    next: AtomicUsize,
+}
+
+impl Places {
+    fn new() -> Arc<Self> {
+        Arc::new(Self { directory: tempfile::TempDir::new().unwrap(), next: AtomicUsize::new(1) })
+    }
+
+    fn backend(&self, memory: Option<u64>) -> Backend {
+        let settings = match memory {
+            None => BackendSettings::HashMap,
+            Some(bytes) => BackendSettings::RocksDb(Box::new(RocksSettings { memory: ByteSize(bytes), ..RocksSettings::default() })),
+        };
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        Backend::new(&settings, self.directory.path().join(number.to_string()))
+    }
+}
+
+/// What a checkpoint or savepoint has of all subtasks.
+#[derive(Default)]
+struct Saved {
+    rows: Vec<RestoredState>,
+    stores: Vec<Arc<StoreFiles>>,
+    /// Rows that stores have by their own account, by state.
+    counted: BTreeMap<String, u64>,
+}
+
 /// The parts of all subtasks as one checkpoint.
-fn merge(snapshots: Vec<KeyedSnapshot>) -> Vec<RestoredState> {
-    let mut merged: Vec<RestoredState> = Vec::new();
-    for state in snapshots.into_iter().flat_map(read) {
-        match merged.iter_mut().find(|m| m.descriptor.name == state.descriptor.name) {
-            Some(known) => known.batches.extend(state.batches),
-            None => merged.push(state),
+fn merge(snapshots: Vec<KeyedSnapshot>) -> Saved {
+    let mut merged = Saved::default();
+    for mut snapshot in snapshots {
+        if let Some(store) = snapshot.store.take() {
+            merged.stores.push(files_of(&store));
+            for state in store.states {
+                *merged.counted.entry(state.descriptor.name.clone()).or_default() += state.rows;
+            }
+        }
+        for state in read(snapshot) {
+            match merged.rows.iter_mut().find(|m| m.descriptor.name == state.descriptor.name) {
+                Some(known) => known.batches.extend(state.batches),
+                None => merged.rows.push(state),
+            }
         }
     }
     merged
+}
+
+/// The rows of stores are those that they say they have.
+fn assert_counted(saved: &Saved, places: &Places) {
+    for (name, counted) in &saved.counted {
+        let rows = |files: &Arc<StoreFiles>| {
+            let state = files.states.iter().find(|state| state.descriptor.name == *name).unwrap();
+            let batches = crate::state::read_store(files, state, whole(), &places.backend(None)).unwrap();
+            batches.map(|batch| batch.unwrap().num_rows() as u64).sum::<u64>()
+        };
+        assert_eq!(saved.stores.iter().map(rows).sum::<u64>(), *counted, "{name}");
+    }
 }
 
 fn entry_name(entry: u8) -> Datum {
@@ -162,6 +244,13 @@ fn contents(world: &mut World) -> Contents {
         insert(key, v, s, l, m);
     }
     (values, sums, lists, maps)
+}
+
+/// All keys that a walk meets.
+fn walked(world: &mut World) -> Vec<i64> {
+    let mut keys: Vec<i64> = world.subtasks.iter_mut().flat_map(|subtask| all_keys(&mut subtask.state)).collect();
+    keys.sort_unstable();
+    keys
 }
 
 fn expected(model: &Model) -> Contents {
@@ -249,6 +338,7 @@ fn apply(step: &Step, world: &mut World, model: &mut Model) {
         Step::Fire(up_to) => {
             let mut fired = std::collections::BTreeSet::new();
             for subtask in &mut world.subtasks {
+                subtask.state.make_room().unwrap();
                 while let Some((timestamp, key)) = subtask.state.next_due(subtask.timers, TimeDomain::EventTime, up_to).unwrap() {
                     fired.insert((timestamp, subtask.state.key_of(key).unwrap()[0].as_long().unwrap()));
                 }
@@ -260,43 +350,66 @@ fn apply(step: &Step, world: &mut World, model: &mut Model) {
             world.pass(by);
             model.expire(world.now);
         }
-        Step::Snapshot(_) => {}
-        Step::Rescale(parallelism) => {
-            let saved = merge(world.snapshot());
-            world.start(parallelism, &saved);
+        Step::Snapshot(..) => {}
+        Step::Rescale(form, parallelism, memory) => {
+            let saved = merge(world.snapshot(form));
+            world.start(parallelism, memory, &saved);
         }
+        Step::Compact => world.subtasks.iter().for_each(|subtask| subtask.state.compact()),
     }
 }
 
+/// Without TTL, by the wall clock, by the watermark, prolonged by reading.
+fn ttl_strategy() -> impl Strategy<Value = Option<StateTtl>> {
+    let ttl = ttl(9);
+    prop_oneof![
+        Just(None),
+        Just(Some(ttl)),
+        Just(Some(StateTtl { time: TtlTime::Event, ..ttl })),
+        Just(Some(StateTtl { update: TtlUpdate::OnReadAndWrite, ..ttl })),
+    ]
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(160))]
+    #![proptest_config(ProptestConfig::with_cases(48))]
     #[test]
-    fn state_agrees_with_a_plain_model_through_snapshots_rescaling_and_ttl(
-        steps in prop::collection::vec(step(), 1..120),
-        kind in 0..3,
+    fn state_agrees_with_a_plain_model_on_both_backends_through_checkpoints_rescaling_and_ttl(
+        steps in prop::collection::vec(step(), 1..100),
+        ttl in ttl_strategy(),
+        memory in memory(),
     ) {
-        let update = if kind == 2 { TtlUpdate::OnReadAndWrite } else { TtlUpdate::OnCreateAndWrite };
-        let ttl = (kind > 0).then(|| StateTtl { update, ..ttl(9) });
-        let mut world = World { ttl, now: 0, subtasks: Vec::new() };
-        world.start(1, &[]);
+        let places = Places::new();
+        let mut world = World::new(ttl, 0, &places);
+        world.start(1, memory, &Saved::default());
         let mut model = Model::default();
         // Snapshots that were taken and not read yet.
-        let mut open: Vec<(usize, Vec<KeyedSnapshot>, Model, i64)> = Vec::new();
+        let mut open: Vec<(usize, Vec<KeyedSnapshot>, Model, Option<i64>)> = Vec::new();
         for (number, step) in steps.iter().enumerate() {
             apply(step, &mut world, &mut model);
-            if let Step::Snapshot(wait) = step {
-                open.push((number + wait, world.snapshot(), model.clone(), world.now));
+            if let Step::Snapshot(form, wait) = step {
+                // What expires before the files of the store are frozen may leave them before.
+                let now = world.memory.is_none().then_some(world.now);
+                open.push((number + wait, world.snapshot(*form), model.clone(), now));
             }
             let (due, waiting) = open.into_iter().partition(|(due, ..)| *due <= number);
             open = waiting;
-            for (_, snapshots, then, now) in due {
-                let mut past = World { ttl, now, subtasks: Vec::new() };
-                past.start(2, &merge(snapshots));
+            for (_, snapshots, mut then, now) in due {
+                let now = now.unwrap_or(world.now);
+                then.expire(now);
+                let saved = merge(snapshots);
+                if ttl.is_none() {
+                    assert_counted(&saved, &places);
+                }
+                let mut past = World::new(ttl, now, &places);
+                past.start(2, memory, &saved);
                 prop_assert_eq!(contents(&mut past), expected(&then));
                 prop_assert_eq!(all_timers(&mut past), then.timers);
             }
         }
-        if kind < 2 {
+        if ttl.is_none() {
+            prop_assert_eq!(walked(&mut world), model.keys());
+        }
+        if ttl.is_none_or(|ttl| ttl.update == TtlUpdate::OnCreateAndWrite) {
             prop_assert_eq!(contents(&mut world), expected(&model));
         }
         prop_assert_eq!(all_timers(&mut world), model.timers);

@@ -1,0 +1,220 @@
+//! State of functions that does not fit into memory: keys go down whole and come up whole, timers in time, what has expired never.
+
+use super::*;
+use crate::state::SnapshotForm;
+use tempfile::TempDir;
+
+const KEYS: i64 = 6_000;
+const BATCH: usize = 500;
+
+/// A function with all kinds of state and a hundredth of the memory that it needs.
+struct Function {
+    state: KeyedState,
+    value: StateHandle,
+    sum: StateHandle,
+    list: StateHandle,
+    map: StateHandle,
+    timers: TimersHandle,
+}
+
+fn backend(directory: &TempDir, name: &str) -> Backend {
+    let settings = RocksSettings { memory: ByteSize(64 << 10), ..RocksSettings::default() };
+    Backend::new(&BackendSettings::RocksDb(Box::new(settings)), directory.path().join(name))
+}
+
+fn function(state: KeyedState, ttl: Option<StateTtl>) -> Function {
+    let mut state = state;
+    let plain = |descriptor: StateDescriptor| descriptor.with_ttl(ttl);
+    let value = state.register(plain(value("value")), Fold::None).unwrap();
+    let sum = plain(StateDescriptor::reducing("sum", &key_schema(), big()));
+    let sum = state.register(sum, Fold::reducing("sum", &big()).unwrap()).unwrap();
+    let list = state.register(plain(list("list")), Fold::None).unwrap();
+    let map = state.register(plain(map("map")), Fold::None).unwrap();
+    let timers = state.register_timers(&key_schema()).unwrap();
+    Function { state, value, sum, list, map, timers }
+}
+
+impl Function {
+    /// A round of writes to these keys.
+    fn write(&mut self, keys: std::ops::Range<i64>, with_timers: bool) {
+        let all: Vec<i64> = keys.collect();
+        for batch in all.chunks(BATCH) {
+            self.state.make_room().unwrap();
+            for (key, found) in batch.iter().zip(super::keys(&mut self.state, batch)) {
+                self.state.set_value(self.value, found, Datum::Long(*key)).unwrap();
+                self.state.add(self.sum, found, Datum::Long(1)).unwrap();
+                self.state.list_add(self.list, found, Datum::Long(-*key)).unwrap();
+                self.state.map_put(self.map, found, Datum::from(format!("m{}", key % 7)), Datum::Long(*key)).unwrap();
+                if with_timers {
+                    self.state.register_timer(self.timers, TimeDomain::EventTime, found, due(*key)).unwrap();
+                    self.state.register_timer(self.timers, TimeDomain::ProcessingTime, found, 1_000_000 + due(*key)).unwrap();
+                }
+            }
+        }
+    }
+
+    /// Keys whose states are what `rounds` rounds of writes leave.
+    fn assert_rounds(&mut self, keys: std::ops::Range<i64>, rounds: i64) {
+        let all: Vec<i64> = keys.collect();
+        for batch in all.chunks(BATCH) {
+            self.state.make_room().unwrap();
+            for (key, found) in batch.iter().zip(super::keys(&mut self.state, batch)) {
+                assert_eq!(get(&mut self.state, self.value, found), Some(*key));
+                assert_eq!(self.state.get(self.sum, found).unwrap(), Some(Datum::Long(rounds)), "key {key}");
+                assert_eq!(elements(&mut self.state, self.list, found), vec![-*key; rounds as usize]);
+                assert_eq!(entries(&mut self.state, self.map, found), [(format!("m{}", key % 7), Some(*key))]);
+            }
+        }
+    }
+
+    fn resident(&self) -> usize {
+        self.state.keys.as_ref().unwrap().resident()
+    }
+}
+
+/// When a key's timers are due: not in the order of the keys.
+fn due(key: i64) -> i64 {
+    (key * 7_919) % KEYS
+}
+
+#[test]
+fn keys_beyond_the_budget_go_down_and_come_up_with_all_their_states() {
+    let directory = TempDir::new().unwrap();
+    let mut function = function(KeyedState::new(whole(), max(), Vec::new()).on(&backend(&directory, "a"), "a"), None);
+    function.write(0..KEYS, false);
+    function.write(0..KEYS, false);
+    assert_eq!(function.state.key_count(), KEYS as usize);
+    assert!(function.resident() < 2 * BATCH, "{} keys are in memory", function.resident());
+    function.assert_rounds(0..KEYS, 2);
+    assert_eq!(all_keys(&mut function.state), (0..KEYS).collect::<Vec<_>>());
+    assert!(function.resident() < 5 * BATCH, "a walk keeps {} keys in memory", function.resident());
+}
+
+#[test]
+fn timers_of_keys_in_the_store_fire_in_their_order_with_their_keys_states() {
+    let directory = TempDir::new().unwrap();
+    let mut function = function(KeyedState::new(whole(), max(), Vec::new()).on(&backend(&directory, "a"), "a"), None);
+    function.write(0..KEYS, true);
+    // Some come up by themselves and go down again: what reminds of them is there twice, or stale.
+    function.write(0..1_000, true);
+    assert!(function.resident() < 2 * BATCH);
+    assert_eq!(function.state.next_timer(function.timers, TimeDomain::EventTime).unwrap(), Some(0));
+    assert_eq!(function.state.next_processing_time(), Some(WallTime(1_000_001)));
+    let mut fired = Vec::new();
+    for up_to in [KEYS / 3, KEYS / 2, KEYS] {
+        function.state.make_room().unwrap();
+        while let Some((timestamp, key)) = function.state.next_due(function.timers, TimeDomain::EventTime, up_to).unwrap() {
+            let name = function.state.key_of(key).unwrap()[0].as_long().unwrap();
+            assert_eq!((timestamp, get(&mut function.state, function.value, key)), (due(name), Some(name)));
+            fired.push(timestamp);
+            if fired.len() % 400 == 0 {
+                function.state.make_room().unwrap();
+            }
+        }
+        assert_eq!(fired, (0..KEYS.min(up_to + 1)).collect::<Vec<_>>());
+    }
+    function.state.make_room().unwrap();
+    assert!(function.resident() < 2 * BATCH, "what fired goes down again");
+    assert_eq!(function.state.next_timer(function.timers, TimeDomain::ProcessingTime).unwrap(), Some(1_000_000));
+}
+
+#[test]
+fn a_checkpoint_of_the_store_and_a_savepoint_have_the_rows_of_their_barrier_and_restore_on_both_backends() {
+    let directory = TempDir::new().unwrap();
+    let spilled = backend(&directory, "a");
+    let mut function = function(KeyedState::new(whole(), max(), Vec::new()).on(&spilled, "a"), None);
+    function.write(0..KEYS, true);
+    let native = function.state.snapshot_as(SnapshotForm::Native).unwrap();
+    function.write(0..2_000, false);
+    let canonical = function.state.snapshot_as(SnapshotForm::Canonical).unwrap();
+    function.write(0..KEYS, false);
+    let store = native.store.unwrap();
+    let counted: BTreeMap<&str, u64> = store.states.iter().map(|state| (state.descriptor.name.as_str(), state.rows)).collect();
+    let keys = KEYS as u64;
+    assert_eq!(counted, [("list", keys), ("map", keys), ("sum", keys), ("timers", 2 * keys), ("value", keys)].into_iter().collect());
+    let rows = read(canonical);
+    for state in &rows {
+        let groups: Vec<i32> = state.batches.iter().flat_map(|b| b.column(0).as_primitive::<Int32Type>().values().to_vec()).collect();
+        assert!(groups.is_sorted(), "state {} is not sorted by key group", state.descriptor.name);
+    }
+    let files = files_of(&store);
+    let heap = Backend::new(&BackendSettings::HashMap, directory.path().join("heap"));
+    for (number, backend) in [&heap, &backend(&directory, "b")].into_iter().enumerate() {
+        for index in 0..2 {
+            let own = KeyGroupRange::of_subtask(max(), Parallelism::new(2).unwrap(), index);
+            let name = format!("{number}-{index}");
+            let state = KeyedState::new(own, max(), Vec::new()).restored_from(vec![Arc::clone(&files)], backend).on(backend, &name);
+            let mut restored = super::spill::function(state, None);
+            let own = all_keys(&mut restored.state);
+            assert!(own.len() > 1_000 && own.len() < 5_000, "{}", own.len());
+            for key in own.iter().step_by(50) {
+                restored.assert_rounds(*key..*key + 1, 1);
+            }
+            let mut fired = 0;
+            while restored.state.next_due(restored.timers, TimeDomain::EventTime, KEYS).unwrap().is_some() {
+                fired += 1;
+            }
+            assert_eq!(fired, own.len());
+        }
+    }
+    let mut later = super::spill::function(KeyedState::new(whole(), max(), rows).on(&backend(&directory, "c"), "c"), None);
+    later.assert_rounds(0..2_000, 2);
+    later.assert_rounds(2_000..KEYS, 1);
+}
+
+#[test]
+fn what_has_expired_is_not_seen_again_and_leaves_the_disk_unless_a_timer_holds_its_key() {
+    let directory = TempDir::new().unwrap();
+    let ttl = StateTtl::new(Duration::from_millis(100));
+    let mut function = function(KeyedState::new(whole(), max(), Vec::new()).on(&backend(&directory, "a"), "a"), Some(ttl));
+    at(&mut function.state, 1_000);
+    function.write(0..KEYS, false);
+    at(&mut function.state, 1_050);
+    function.write(0..100, false);
+    function.write(KEYS..KEYS + 2_000, true);
+    let rows = |function: &mut Function| {
+        let store = function.state.snapshot_as(SnapshotForm::Native).unwrap().store.unwrap();
+        let state = |name: &str| SavedState::from(store.states.iter().find(|state| state.descriptor.name == name).unwrap());
+        let backend = backend(&directory, "reader");
+        let read = |name: &str| {
+            let batches = crate::state::read_store(&files_of(&store), &state(name), whole(), &backend).unwrap();
+            batches.map(|batch| batch.unwrap().num_rows()).sum::<usize>()
+        };
+        (read("value"), read("timers"))
+    };
+    assert_eq!(rows(&mut function), (KEYS as usize + 2_000, 4_000));
+    at(&mut function.state, 1_100);
+    let canonical = read(function.state.snapshot_as(SnapshotForm::Canonical).unwrap());
+    let saved: usize = canonical[0].batches.iter().map(|batch| batch.num_rows()).sum();
+    assert_eq!(saved, 100 + 2_000, "a savepoint leaves out what has expired");
+    function.state.compact();
+    let (values, timers) = rows(&mut function);
+    assert!(values < 100 + 2_000 + 2 * BATCH, "{values} rows are left on the disk");
+    assert_eq!(timers, 4_000);
+    at(&mut function.state, 1_150);
+    function.state.compact();
+    for key in [0, 99, 100, KEYS - 1, KEYS, KEYS + 1_999] {
+        function.state.make_room().unwrap();
+        let found = one(&mut function.state, key);
+        assert_eq!((get(&mut function.state, function.value, found), elements(&mut function.state, function.list, found)), (None, vec![]));
+    }
+    let mut fired = 0;
+    while function.state.next_due(function.timers, TimeDomain::EventTime, KEYS + 2_000).unwrap().is_some() {
+        fired += 1;
+    }
+    assert_eq!(fired, 2_000, "timers do not expire");
+}
+
+#[test]
+fn a_store_with_damaged_rows_is_an_error_and_no_panic() {
+    use crate::state::bytes::Input;
+    use crate::state::keyed::spill::Parts;
+    for bytes in [&[0][..], &[0, 5, 1], &[255; 12], &[1, 0, 200]] {
+        assert!(Parts(Input(bytes)).any(|part| part.is_err()), "{bytes:?}");
+    }
+    let mut cells = crate::state::keyed::Cells::default();
+    for bytes in [&[][..], &[0], &[0, 0], &[0, 200], &[0, 1, 1]] {
+        let taken = crate::state::keyed::table::Column::take(&mut cells, 0, Input(bytes), None);
+        assert!(taken.is_err(), "{bytes:?}");
+    }
+}
