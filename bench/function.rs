@@ -71,7 +71,7 @@ fn schema(names: &[&str]) -> Schema {
 
 fn measure(rows: usize, keys: u64, ttl: bool) {
     let functions = Functions::new().register("count", move || Count { ttl, ..Count::default() });
-    let input = ProcessInput { schema: schema(&["bidder", "price"]), key_by: vec![0], rowtime: None };
+    let input = ProcessInput { schema: schema(&["bidder", "price"]), key_by: vec![0], rowtime: None, broadcast: false };
     let output = ProcessOutput { name: String::new(), schema: schema(&["bidder", "bids", "price"]) };
     let spec = ProcessSpec { inputs: vec![input], outputs: vec![output] };
     let factory = ProcessOperatorFactory::new(spec, functions.get("count").unwrap());

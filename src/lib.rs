@@ -43,9 +43,11 @@ use std::process::ExitCode;
 /// [`functions::Functions`].
 pub mod functions {
     pub use crate::operator::process::{
-        AggregateFunction, AggregatingState, AggregatingStateDescriptor, Collector, Context, FunctionError, FunctionResult, Functions,
-        KeyedProcessFunction, ListState, ListStateDescriptor, MapState, MapStateDescriptor, OutputTag, ProcessFunction, ReducingState,
-        ReducingStateDescriptor, RuntimeContext, StateTtlConfig, ValueState, ValueStateDescriptor,
+        AggregateFunction, AggregatingState, AggregatingStateDescriptor, BroadcastContext, BroadcastProcessFunction, BroadcastState,
+        Collector, Context, FunctionContext, FunctionError, FunctionResult, Functions, KeyedBroadcastContext,
+        KeyedBroadcastProcessFunction, KeyedProcessFunction, ListState, ListStateDescriptor, MapState, MapStateDescriptor,
+        OperatorListState, OutputTag, ProcessFunction, ReducingState, ReducingStateDescriptor, RuntimeContext, StateTtlConfig, ValueState,
+        ValueStateDescriptor,
     };
     pub use crate::state::{StateTtl, TimeDomain, TtlTime, TtlUpdate, TtlVisibility};
 }

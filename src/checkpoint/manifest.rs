@@ -3,7 +3,7 @@
 //! Two stages: [`Manifest::parse`] reads what was written, and hands out only manifests whose numbers, names and paths hold.
 
 use super::layout::located;
-use crate::state::StateDescriptor;
+use crate::state::{OperatorStateDescriptor, OperatorStateKind, StateDescriptor};
 use crate::types::{ByteSize, CheckpointId, CheckpointKind, JobId, MaxParallelism, OperatorUid, Parallelism, Schema, WallTime};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::collections::{BTreeMap, BTreeSet};
@@ -187,8 +187,11 @@ pub struct KeyedStateEntry {
 /// One operator state: its name, columns and files.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OperatorStateEntry {
-    /// `splits`, `writer`, `committables`, …
+    /// `splits`, `writer`, `committables`, …, or what a function calls it.
     pub name: String,
+    /// What becomes of it at another parallelism, if a function registered it. Sources and sinks see to theirs themselves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<OperatorStateKind>,
     /// Its columns.
     pub columns: Schema,
     /// Its rows.
@@ -447,6 +450,11 @@ impl KeyedStateEntry {
 }
 
 impl OperatorStateEntry {
+    /// What it is, if a function registered it.
+    pub fn descriptor(&self) -> Option<OperatorStateDescriptor> {
+        self.kind.map(|kind| OperatorStateDescriptor { name: self.name.clone(), kind, columns: self.columns.clone() })
+    }
+
     /// Number of rows, as far as it is recorded.
     pub fn rows(&self) -> u64 {
         rows_of(&self.files)

@@ -104,7 +104,7 @@ impl Place {
         let parallelism = Parallelism::new(subtasks.len()).unwrap();
         let write = |subtask: &mut Subtask| {
             let keyed = subtask.state.snapshot_as(form).unwrap();
-            let snapshot = SubtaskSnapshot { operator: uid(), subtask: subtask.index, keyed, operator_state: Vec::new() };
+            let snapshot = SubtaskSnapshot::keyed(uid(), subtask.index, keyed);
             write_subtask(&target, snapshot).unwrap()
         };
         let written: Vec<_> = subtasks.iter_mut().map(write).collect();
@@ -272,7 +272,7 @@ fn a_savepoint_is_rows_whatever_the_store_holds_and_shows_the_moment_of_its_barr
     }
     let dir = create_savepoint_directory(&*place.storage, &place.path("savepoints"), job(), 1).unwrap();
     let target = SnapshotTarget::Directory { storage: Arc::clone(&place.storage), dir: dir.clone(), sharing: None };
-    let snapshot = SubtaskSnapshot { operator: uid(), subtask: 0, keyed: snapshot, operator_state: Vec::new() };
+    let snapshot = SubtaskSnapshot::keyed(uid(), 0, snapshot);
     assert_eq!(write_subtask(&target, snapshot).unwrap().rows(), KEYS as u64);
     let id = CheckpointId::new(4);
     let dir = create_savepoint_directory(&*place.storage, &place.path("savepoints"), job(), 1).unwrap();

@@ -8,7 +8,7 @@ use super::native::SavedFile;
 use super::parquet_file::{self, Content};
 use super::restore::RestorePlan;
 use super::write::{CompletedCheckpoint, Place};
-use crate::state::{RestoredState, SavedState, StateDescriptor, StoreFile, StoreFiles, rekey};
+use crate::state::{RestoredOperatorState, RestoredState, SavedState, StateDescriptor, StoreFile, StoreFiles, rekey};
 use crate::storage::Storage;
 use crate::types::{KeyGroupRange, MaxParallelism, OperatorUid, Schema, limits};
 use arrow::array::RecordBatch;
@@ -182,6 +182,18 @@ impl OpenCheckpoint {
             Some(state) => self.rows(&state.files, &state.columns, None),
             None => Ok(Vec::new()),
         }
+    }
+
+    /// The operator states that functions registered, of all former subtasks. Empty for an operator that the checkpoint does not have.
+    pub fn registered_states(&self, uid: &OperatorUid) -> Result<Vec<RestoredOperatorState>, RestoreError> {
+        let Some(operator) = self.manifest.operator(uid) else { return Ok(Vec::new()) };
+        let mut states = Vec::new();
+        for state in &operator.operator_states {
+            let Some(descriptor) = state.descriptor().map(Arc::new) else { continue };
+            let batches = self.rows(&state.files, &state.columns, None)?;
+            states.push(RestoredOperatorState { descriptor, parallelism: operator.parallelism, batches });
+        }
+        Ok(states)
     }
 
     /// The rows of some of the manifest's files, with exactly these columns.

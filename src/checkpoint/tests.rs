@@ -61,12 +61,12 @@ fn splits(text: &str) -> OperatorStatePart {
 fn keyed(uid: &str, subtask: usize, batches: Vec<RecordBatch>) -> SubtaskSnapshot {
     let state = StateSnapshot { descriptor: descriptor(), batches: Box::new(batches.into_iter().map(Ok)) };
     let keyed = KeyedSnapshot { states: vec![state], store: None };
-    SubtaskSnapshot { operator: OperatorUid::new(uid), subtask, keyed, operator_state: Vec::new() }
+    SubtaskSnapshot::keyed(OperatorUid::new(uid), subtask, keyed)
 }
 
 fn source(subtask: usize) -> SubtaskSnapshot {
     let operator_state = vec![splits(&format!("file-{subtask}"))];
-    SubtaskSnapshot { operator: OperatorUid::new("bids"), subtask, keyed: KeyedSnapshot::default(), operator_state }
+    SubtaskSnapshot { operator_state, ..SubtaskSnapshot::keyed(OperatorUid::new("bids"), subtask, KeyedSnapshot::default()) }
 }
 
 fn header(name: &str, id: u64, kind: SnapshotKind, time: i64) -> ManifestHeader {
@@ -219,7 +219,7 @@ fn rows_of_every_type_come_back_as_they_were() {
     assert_eq!(rows.num_rows(), 4);
     let part = OperatorStatePart { name: "all".to_owned(), rows: rows.clone() };
     let snapshot =
-        SubtaskSnapshot { operator: OperatorUid::new("out"), subtask: 0, keyed: KeyedSnapshot::default(), operator_state: vec![part] };
+        SubtaskSnapshot { operator_state: vec![part], ..SubtaskSnapshot::keyed(OperatorUid::new("out"), 0, KeyedSnapshot::default()) };
     let written = write_subtask(&SnapshotTarget::Memory, snapshot).unwrap();
     let completed = complete(&SnapshotTarget::Memory, header("t", 1, SnapshotKind::Checkpoint, 0), vec![written]).unwrap();
     let json = completed.manifest().to_json().unwrap();
@@ -268,7 +268,7 @@ fn state_that_is_too_large_for_memory_is_an_error_that_names_it() {
     let rows = RecordBatch::try_new(schema, vec![Arc::new(text.map(Some).collect::<StringArray>())]).unwrap();
     let part = OperatorStatePart { name: "writer".to_owned(), rows };
     let snapshot =
-        SubtaskSnapshot { operator: OperatorUid::new("out"), subtask: 0, keyed: KeyedSnapshot::default(), operator_state: vec![part] };
+        SubtaskSnapshot { operator_state: vec![part], ..SubtaskSnapshot::keyed(OperatorUid::new("out"), 0, KeyedSnapshot::default()) };
     let error = write_subtask(&SnapshotTarget::Memory, snapshot).unwrap_err().to_string();
     assert!(error.starts_with("state out/writer: Size of the state is larger than the maximum permitted memory-backed state."), "{error}");
     assert!(error.contains("maxSize=5242880") && error.contains("'filesystem'"), "{error}");

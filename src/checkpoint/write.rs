@@ -9,7 +9,7 @@ use super::manifest::{
 };
 use super::native::{Destination, Sharing, write_store};
 use super::parquet_file::{FileSink, FileSum, FileWriter, WriteError};
-use crate::state::{KeyedSnapshot, StateDescriptor, StateError, StateSnapshot};
+use crate::state::{KeyedSnapshot, OperatorStateKind, OperatorStateSnapshot, StateDescriptor, StateError, StateSnapshot};
 use crate::storage::Storage;
 use crate::types::{ByteSize, CheckpointId, OperatorUid, Schema, limits};
 use arrow::array::RecordBatch;
@@ -48,8 +48,17 @@ pub struct SubtaskSnapshot {
     pub subtask: usize,
     /// Keyed states.
     pub keyed: KeyedSnapshot,
+    /// Operator states that functions registered.
+    pub registered: Vec<OperatorStateSnapshot>,
     /// Splits, writers, committables.
     pub operator_state: Vec<OperatorStatePart>,
+}
+
+impl SubtaskSnapshot {
+    /// Of an operator that has keyed states alone.
+    pub const fn keyed(operator: OperatorUid, subtask: usize, keyed: KeyedSnapshot) -> Self {
+        Self { operator, subtask, keyed, registered: Vec::new(), operator_state: Vec::new() }
+    }
 }
 
 /// What one subtask adds to an operator state.
@@ -69,9 +78,18 @@ pub struct WrittenSubtask {
     /// Which subtask of it.
     pub subtask: usize,
     keyed: Vec<(Arc<StateDescriptor>, Option<WrittenFile>)>,
-    parts: Vec<(String, Schema, Option<WrittenFile>)>,
+    parts: Vec<WrittenPart>,
     /// The store, and the bytes that were written for it.
     store: Option<(StoreEntry, u64)>,
+}
+
+/// What one subtask wrote of an operator state.
+#[derive(Debug, Clone)]
+struct WrittenPart {
+    name: String,
+    kind: Option<OperatorStateKind>,
+    columns: Schema,
+    file: Option<WrittenFile>,
 }
 
 /// A file that was written and synced (or kept in memory).
@@ -103,7 +121,7 @@ impl WrittenSubtask {
     /// The files.
     pub fn files(&self) -> impl Iterator<Item = &WrittenFile> {
         let keyed = self.keyed.iter().filter_map(|(_, file)| file.as_ref());
-        keyed.chain(self.parts.iter().filter_map(|(_, _, file)| file.as_ref()))
+        keyed.chain(self.parts.iter().filter_map(|part| part.file.as_ref()))
     }
 }
 
@@ -113,7 +131,7 @@ pub fn write_subtask(target: &SnapshotTarget, snapshot: SubtaskSnapshot) -> Resu
     if let SnapshotTarget::Rows(wanted) = target {
         return pick_rows(wanted, snapshot);
     }
-    let SubtaskSnapshot { operator, subtask, keyed: KeyedSnapshot { states, store }, operator_state } = snapshot;
+    let SubtaskSnapshot { operator, subtask, keyed: KeyedSnapshot { states, store }, registered, operator_state } = snapshot;
     let mut keyed = Vec::with_capacity(states.len());
     for StateSnapshot { descriptor, batches, .. } in states {
         let name = format!("{operator}/{}", descriptor.name);
@@ -132,7 +150,7 @@ pub fn write_subtask(target: &SnapshotTarget, snapshot: SubtaskSnapshot) -> Resu
             return Err(CheckpointError::Invariant("a store is not kept in memory".to_owned()));
         }
     };
-    let mut parts = Vec::with_capacity(operator_state.len());
+    let mut parts = write_registered(target, &operator, subtask, registered)?;
     for OperatorStatePart { name: state, rows } in operator_state {
         let name = format!("{operator}/{state}");
         let columns = Schema::from_arrow(&rows.schema());
@@ -140,9 +158,26 @@ pub fn write_subtask(target: &SnapshotTarget, snapshot: SubtaskSnapshot) -> Resu
         let path = operator_file(&operator, &state, subtask);
         let schema = rows.schema();
         let file = write_file(target, path, &name, schema, std::iter::once(Ok(rows)))?;
-        parts.push((state, columns, file));
+        parts.push(WrittenPart { name: state, kind: None, columns, file });
     }
     Ok(WrittenSubtask { operator, subtask, keyed, parts, store })
+}
+
+/// Writes the operator states that a function registered.
+fn write_registered(
+    target: &SnapshotTarget,
+    operator: &OperatorUid,
+    subtask: usize,
+    registered: Vec<OperatorStateSnapshot>,
+) -> Result<Vec<WrittenPart>, CheckpointError> {
+    let mut parts = Vec::with_capacity(registered.len());
+    for OperatorStateSnapshot { descriptor, batches } in registered {
+        let (name, path) = (format!("{operator}/{}", descriptor.name), operator_file(operator, &descriptor.name, subtask));
+        let file = write_file(target, path, &name, descriptor.columns.to_arrow(), batches)?;
+        let (name, columns) = (descriptor.name.clone(), descriptor.columns.clone());
+        parts.push(WrittenPart { name, kind: Some(descriptor.kind), columns, file });
+    }
+    Ok(parts)
 }
 
 /// The rows that a person asked for, if any of them are here.
@@ -364,10 +399,11 @@ fn merge_states(uid: &OperatorUid, subtasks: Vec<WrittenSubtask>) -> Result<Stat
             }
             state.files.extend(file.map(|f| f.entry));
         }
-        for (name, columns, file) in subtask.parts {
+        for WrittenPart { name, kind, columns, file } in subtask.parts {
             let state = parts.entry(name.clone());
-            let state = state.or_insert_with(|| OperatorStateEntry { name: name.clone(), columns: columns.clone(), files: Vec::new() });
-            if state.columns != columns {
+            let new = || OperatorStateEntry { name: name.clone(), kind, columns: columns.clone(), files: Vec::new() };
+            let state = state.or_insert_with(new);
+            if state.columns != columns || state.kind != kind {
                 return Err(differs(&name));
             }
             state.files.extend(file.map(|f| f.entry));

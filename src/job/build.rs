@@ -168,24 +168,31 @@ impl Builder<'_> {
 
     /// A function: one operator with an edge from each input, and a stream for each output.
     fn process(&mut self, transform: &TransformTable<'_>, plan: &ProcessPlan) {
-        let inputs: Vec<Stream> = plan.inputs.iter().filter_map(|(name, _)| self.streams.get(name).cloned()).collect();
-        let arriving = inputs
+        let streams: Vec<Stream> = plan.reads().filter_map(|(name, _)| self.streams.get(name).cloned()).collect();
+        let arriving = streams
             .iter()
-            .zip(&plan.inputs)
+            .zip(plan.reads())
             .map(|(stream, (_, table))| stream.columns.clone().unwrap_or_else(|| (0..table.schema.columns.len()).collect()));
-        let (factory, keys) = plan.build(&arriving.collect::<Vec<_>>());
-        let largest = inputs.iter().map(|stream| self.parallelism(stream.node)).max();
+        let (factory, inputs) = plan.build(&arriving.collect::<Vec<_>>());
+        let own = streams.iter().zip(&inputs).filter(|(_, input)| !input.broadcast);
+        let largest = own.map(|(stream, _)| self.parallelism(stream.node)).max();
         let parallelism = largest.filter(|_| !plan.is_keyed()).unwrap_or(self.settings.parallelism);
-        let name = if plan.is_keyed() { "KeyedProcess" } else { "Process" };
+        let name = match (plan.is_keyed(), plan.broadcast.is_some()) {
+            (true, true) => "KeyedBroadcastProcess",
+            (true, false) => "KeyedProcess",
+            (false, true) => "BroadcastProcess",
+            (false, false) => "Process",
+        };
         let uid = format!("{}/process", uid_of(transform.spec));
         let to = self.add(uid, name, NodeKind::Operator(Arc::new(factory)), parallelism);
-        for (input, (stream, key)) in inputs.into_iter().zip(keys).enumerate() {
-            let exchange = match key.is_empty() {
-                false => Exchange::Hash(key),
+        for (at, (stream, input)) in streams.into_iter().zip(inputs).enumerate() {
+            let exchange = match input.key_by.is_empty() {
+                _ if input.broadcast => Exchange::Broadcast,
+                false => Exchange::Hash(input.key_by),
                 true if self.parallelism(stream.node) == parallelism => Exchange::Forward,
                 true => Exchange::Rebalance,
             };
-            self.edges.push(Edge { from: stream.node, port: stream.port, to, input, exchange });
+            self.edges.push(Edge { from: stream.node, port: stream.port, to, input: at, exchange });
         }
         for (port, (table, declaration)) in plan.tables(&transform.spec.name).enumerate() {
             self.streams.insert(table, Stream { node: to, port, mode: declaration.mode, unique_key: None, columns: None });

@@ -186,7 +186,8 @@ fn dot(graph: &JobGraph) -> String {
         let _ = writeln!(out, "  n{} [label={}];", index + 1, quoted(&label));
     }
     for edge in &graph.edges {
-        let label = if edge.port == 1 { "dead letters".to_owned() } else { distribution(graph, edge) };
+        let dead_letters = edge.port == 1 && matches!(graph.nodes[edge.from.0].kind, NodeKind::Source(_));
+        let label = if dead_letters { "dead letters".to_owned() } else { distribution(graph, edge) };
         let _ = writeln!(out, "  n{} -> n{} [label={}];", edge.from.0 + 1, edge.to.0 + 1, quoted(&label));
     }
     out.push_str("}\n");

@@ -153,12 +153,12 @@ fn check_usage(spec: &Spec, problems: &mut Vec<Problem>) {
     for transform in &spec.transforms {
         let own = transform.text("sql").map(|sql| tables_read(sql.as_str())).unwrap_or_default();
         read.extend(own.into_iter().filter(|name| *name != transform.name));
-        read.extend(process::inputs_of(transform));
+        read.extend(process::tables_of(transform));
     }
     // Whoever names the wrong table, or none, may have meant one that nothing seems to read.
     let known = |name: &str| table_names(spec).any(|table| table == name);
     let reads_nothing = |transform: &TableSpec| {
-        let inputs = process::inputs_of(transform);
+        let inputs = process::tables_of(transform);
         let is_process = process::is_process(transform);
         if is_process {
             inputs.is_empty() || !inputs.iter().all(|name| known(name))
@@ -226,7 +226,7 @@ impl<'a> TransformPlanner<'a, '_> {
             transforms.iter().map(|transform| if process::is_process(transform) { None } else { query(transform, problems) }).collect();
         let named = transforms.iter().zip(&queries).map(|(transform, sql)| match sql {
             Some(sql) => tables_read(sql.as_str()),
-            None => process::inputs_of(transform).into_iter().collect(),
+            None => process::tables_of(transform).into_iter().collect(),
         });
         let named: Vec<BTreeSet<String>> = named.collect();
         let position = |name: &String| transforms.iter().position(|transform| process::output_names(transform).any(|table| table == *name));

@@ -1,5 +1,5 @@
 //! Operators: synchronous state machines with no channel, thread, clock or socket in sight. Whatever must survive lies in the
-//! state backend, which the task snapshots; an operator has no snapshot method.
+//! keyed state and the operator state, which the task snapshots; an operator has no snapshot method.
 
 pub mod calc;
 mod exchange;
@@ -11,8 +11,8 @@ pub mod aggregate;
 
 use crate::error::RetryHint;
 use crate::metrics::OperatorMetrics;
-use crate::state::{KeyedState, StateError};
-use crate::types::{Batch, EventTime, KeyGroupRange, MaxParallelism, WallTime};
+use crate::state::{KeyedState, OperatorState, OperatorStateDescriptor, StateError};
+use crate::types::{Batch, EventTime, KeyGroupRange, MaxParallelism, Parallelism, WallTime};
 use arrow::datatypes::SchemaRef;
 use std::fmt;
 use std::sync::Arc;
@@ -103,6 +103,8 @@ impl Output {
 pub struct OperatorContext<'a> {
     /// The operator's keyed state in this subtask's key groups.
     pub state: &'a mut KeyedState,
+    /// What the operator keeps in this subtask that belongs to no key.
+    pub operator_state: &'a mut OperatorState,
     /// Wall-clock time at the start of this call.
     pub now: WallTime,
     /// The operator's watermark: the minimum over its inputs.
@@ -113,7 +115,7 @@ pub struct OperatorContext<'a> {
 
 /// One subtask of an operator. Every call comes from its task, one at a time; an error fails the task.
 pub trait Operator: Send {
-    /// Called once, before anything else: registers states. `context.state` already holds what was restored.
+    /// Called once, before anything else: registers states. `context.state` and `context.operator_state` already hold what was restored.
     fn open(&mut self, context: &mut OperatorContext<'_>) -> Result<(), OperatorError>;
 
     /// Takes rows from `input`.
@@ -151,6 +153,8 @@ pub trait Operator: Send {
 pub struct SubtaskPlace {
     /// 0 ≤ index < parallelism.
     pub index: usize,
+    /// How many siblings there are, itself included.
+    pub parallelism: Parallelism,
     /// The key groups that it owns.
     pub key_groups: KeyGroupRange,
     /// The number of all key groups.
@@ -175,6 +179,11 @@ pub trait OperatorFactory: Send + Sync + fmt::Debug {
 
     /// The keyed states that it will register, for the check before a restore. Stateless operators have none.
     fn states(&self) -> Vec<Arc<crate::state::StateDescriptor>> {
+        Vec::new()
+    }
+
+    /// The operator states that it will register.
+    fn operator_states(&self) -> Vec<OperatorStateDescriptor> {
         Vec::new()
     }
 

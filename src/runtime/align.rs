@@ -103,6 +103,11 @@ impl Aligner {
         arrived.unwrap_or_else(|| vec![false; self.ended.len()])
     }
 
+    /// True if `channel` has delivered the barrier of `id`, which is still waited for.
+    pub(crate) fn has_arrived(&self, channel: usize, id: CheckpointId) -> bool {
+        self.pending.iter().any(|p| p.barrier.id == id && p.arrived[channel])
+    }
+
     /// True if `id` is announced or has arrived somewhere, and is waited for.
     pub(crate) fn is_pending(&self, id: CheckpointId) -> bool {
         self.pending.iter().any(|p| p.barrier.id == id)

@@ -100,8 +100,7 @@ mod tests {
         let (sender, mut receiver) = mpsc::unbounded_channel();
         let files = Arc::new(AttemptFiles::new(CheckpointId::new(3), SnapshotTarget::Memory, sender));
         let writer = Arc::clone(&files);
-        let snapshot =
-            || SubtaskSnapshot { operator: OperatorUid::new("o"), subtask: 0, keyed: KeyedSnapshot::default(), operator_state: Vec::new() };
+        let snapshot = || SubtaskSnapshot::keyed(OperatorUid::new("o"), 0, KeyedSnapshot::default());
         assert_eq!(writer.write(vec![snapshot()]).unwrap().len(), 1);
         files.give_up();
         drop(files);

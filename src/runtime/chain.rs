@@ -7,7 +7,7 @@ use crate::checkpoint::{OperatorStatePart, SubtaskSnapshot};
 use crate::connector::{ConnectorError, SinkWriter};
 use crate::metrics::OperatorMetrics;
 use crate::operator::{InputIndex, Operator, OperatorContext, OperatorError, Output, OutputPort};
-use crate::state::{KeyedState, SnapshotForm};
+use crate::state::{KeyedState, OperatorState, SnapshotForm};
 use crate::types::{Barrier, Batch, CheckpointId, Clock, EventTime, OperatorUid, StreamElement, WallTime, WatermarkStatus};
 use arrow::array::RecordBatch;
 use std::sync::Arc;
@@ -48,6 +48,7 @@ pub(crate) struct ChainNode {
     pub(crate) work: Work,
     pub(crate) targets: Vec<(OutputPort, ChainTarget)>,
     pub(crate) state: KeyedState,
+    pub(crate) operator_state: OperatorState,
     pub(crate) metrics: OperatorMetrics,
     pub(crate) watermark: EventTime,
     /// Committables of checkpoints that are not known to be complete, oldest first.
@@ -79,7 +80,13 @@ impl ChainNode {
     {
         let mut out = Output::default();
         if let Work::Operator(operator) = &mut self.work {
-            let mut context = OperatorContext { state: &mut self.state, now, watermark: self.watermark, metrics: &self.metrics };
+            let mut context = OperatorContext {
+                state: &mut self.state,
+                operator_state: &mut self.operator_state,
+                now,
+                watermark: self.watermark,
+                metrics: &self.metrics,
+            };
             let result = call(operator.as_mut(), &mut context, &mut out);
             result.map_err(|e| self.operator_error(e))?;
         }
@@ -265,7 +272,8 @@ impl Chain {
             }
             let keyed = node.state.snapshot_as(form);
             let keyed = keyed.map_err(|source| TaskError::State { operator: node.name.clone(), source })?;
-            snapshots.push(SubtaskSnapshot { operator: node.uid.clone(), subtask: self.subtask, keyed, operator_state: parts });
+            let (operator, registered) = (node.uid.clone(), node.operator_state.snapshot());
+            snapshots.push(SubtaskSnapshot { operator, subtask: self.subtask, keyed, registered, operator_state: parts });
         }
         if forward {
             self.broadcast(&StreamElement::Barrier(barrier));
@@ -286,8 +294,8 @@ impl Chain {
         for node in self.nodes.iter_mut().filter(|node| Some(&node.uid) == operator) {
             let keyed = node.state.snapshot();
             let keyed = keyed.map_err(|source| TaskError::State { operator: node.name.clone(), source })?;
-            let (operator, operator_state) = (node.uid.clone(), Vec::new());
-            snapshots.push(SubtaskSnapshot { operator, subtask: self.subtask, keyed, operator_state });
+            let (operator, registered, operator_state) = (node.uid.clone(), Vec::new(), Vec::new());
+            snapshots.push(SubtaskSnapshot { operator, subtask: self.subtask, keyed, registered, operator_state });
         }
         if forward {
             self.broadcast(&StreamElement::Barrier(barrier));

@@ -12,10 +12,10 @@ use super::task::{Blocking, OperatorTask, Reporter, SourceTask, Task, TaskComman
 use crate::checkpoint::OpenCheckpoint;
 use crate::checkpoint::settings::CheckpointingMode;
 use crate::connector::{ConnectorContext, ConnectorError, SinkRestore, SinkWriter, SourceReader};
-use crate::job::graph::{Exchange, JobGraph, NodeKind, SourceNode};
+use crate::job::graph::{Exchange, JobGraph, NodeIndex, NodeKind, SourceNode};
 use crate::metrics::OperatorMetrics;
 use crate::operator::{InputIndex, SubtaskPlace};
-use crate::state::{Backend, KeyedState};
+use crate::state::{Backend, KeyedState, OperatorState, RestoredOperatorState};
 use crate::storage::Storage;
 use crate::types::limits::CHANNEL_BATCHES;
 use crate::types::{Batch, Clock, EventTime, JobId, KeyGroupRange, MaxParallelism, OperatorUid, StreamElement};
@@ -134,12 +134,13 @@ impl Attempt {
         let mut vertex_of = Vec::with_capacity(plan.tasks());
         for (at, vertex) in plan.vertices.iter().enumerate() {
             let mut workers = builder.workers(at, vertex)?;
+            let operator_states = builder.operator_states(vertex)?;
             for (subtask, restored) in builder.in_flight(vertex)?.into_iter().enumerate() {
                 let (sender, receiver) = mpsc::unbounded_channel();
                 let reporter = Reporter { task: commands.len(), events: events_in.clone(), blocking: blueprint.blocking };
                 let receivers = std::mem::take(&mut wiring.receivers[at][subtask]);
                 let own = workers.iter_mut().map(Workers::pop_subtask).collect();
-                let chain = builder.chain(at, subtask, own, &wiring)?;
+                let chain = builder.chain((at, subtask), own, &operator_states, &wiring)?;
                 let tick = blueprint.graph.settings.buffer_timeout;
                 let (clock, sync_phase_timeout) = (blueprint.clock.clone(), blueprint.graph.settings.checkpointing.sync_phase_timeout);
                 let task = Task { chain: chain.0, commands: receiver, reporter, tick, targets: Vec::new(), clock, sync_phase_timeout };
@@ -277,7 +278,8 @@ impl Builder<'_> {
 
     fn place(&self, vertex: &Vertex, index: usize) -> SubtaskPlace {
         let max_parallelism = self.blueprint.max_parallelism;
-        SubtaskPlace { index, key_groups: KeyGroupRange::of_subtask(max_parallelism, vertex.parallelism, index), max_parallelism }
+        let key_groups = KeyGroupRange::of_subtask(max_parallelism, vertex.parallelism, index);
+        SubtaskPlace { index, parallelism: vertex.parallelism, key_groups, max_parallelism }
     }
 
     fn not_readable(name: &str, message: &impl ToString) -> TaskError {
@@ -336,12 +338,24 @@ impl Builder<'_> {
         Ok(state.on(backend, &self.number.to_string()))
     }
 
-    /// The chain of one subtask, and the reader at its head if it is a source.
+    /// Per node of a vertex: the operator states that were restored for it.
+    fn operator_states(&self, vertex: &Vertex) -> Result<Vec<Vec<RestoredOperatorState>>, TaskError> {
+        let restored = |index: &NodeIndex| {
+            let node = &self.blueprint.graph.nodes[index.0];
+            match self.restore.filter(|_| matches!(node.kind, NodeKind::Operator(_))) {
+                None => Ok(Vec::new()),
+                Some(open) => open.registered_states(&node.uid).map_err(|e| Self::not_readable(&node.name, &e)),
+            }
+        };
+        vertex.nodes.iter().map(restored).collect()
+    }
+
+    /// The chain of one subtask of a vertex, and the reader at its head if it is a source.
     fn chain(
         &self,
-        at: usize,
-        subtask: usize,
+        (at, subtask): (usize, usize),
         workers: Vec<Option<Worker>>,
+        restored: &[Vec<RestoredOperatorState>],
         wiring: &Wiring,
     ) -> Result<(Chain, Option<Box<dyn SourceReader>>), TaskError> {
         let vertex = &self.blueprint.plan.vertices[at];
@@ -377,6 +391,7 @@ impl Builder<'_> {
                 work,
                 targets: targets.collect(),
                 state,
+                operator_state: OperatorState::new(subtask, place.parallelism, restored.get(position).cloned().unwrap_or_default()),
                 metrics: self.metrics[at][subtask][position].clone(),
                 watermark: EventTime::MIN,
                 uncommitted: Vec::new(),
@@ -416,7 +431,9 @@ impl Builder<'_> {
             let (name, idle, backlog) = (head.name.clone(), false, false);
             return AnyTask::Source(Box::new(SourceTask { task, name, reader, watermarks, idle, paused, backlog }));
         }
-        let (gate, clock) = (InputGate::new(receivers, handling), self.blueprint.clock.clone());
+        let inputs = in_flight::inputs(&self.blueprint.plan, vertex).into_iter();
+        let broadcast: Vec<InputIndex> = inputs.filter(|(_, exchange)| **exchange == Exchange::Broadcast).map(|(input, _)| input).collect();
+        let (gate, clock) = (InputGate::new(receivers, handling).with_broadcast(&broadcast), self.blueprint.clock.clone());
         AnyTask::Operator(Box::new(OperatorTask { task, suspended: None, gate, clock, restored, ahead: None }))
     }
 }

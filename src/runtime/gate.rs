@@ -46,6 +46,8 @@ pub(crate) struct InputGate {
     ahead: Vec<VecDeque<StreamElement>>,
     /// Per channel: the input of the head that it belongs to.
     inputs: Vec<InputIndex>,
+    /// Per channel: whether it is aligned even with unaligned checkpoints, because what it brings goes to all subtasks.
+    broadcast: Vec<bool>,
     aligner: Aligner,
     minimum: WatermarkMinimum,
     events: VecDeque<GateEvent>,
@@ -54,6 +56,8 @@ pub(crate) struct InputGate {
     recording: Option<Recording>,
     /// An unaligned checkpoint that waits for a savepoint that was triggered before it.
     deferred: Option<Barrier>,
+    /// An unaligned checkpoint that waits for its barrier on broadcast channels.
+    waiting: Option<Barrier>,
     /// A checkpoint that may turn into an unaligned one, and when it was announced.
     patient: Option<(Barrier, Duration)>,
 }
@@ -68,13 +72,23 @@ impl InputGate {
             events: VecDeque::new(),
             next: 0,
             ahead: channels.iter().map(|_| VecDeque::new()).collect(),
+            broadcast: vec![false; channels.len()],
             channels,
             inputs,
             handling,
             recording: None,
             deferred: None,
+            waiting: None,
             patient: None,
         }
+    }
+
+    /// The same gate, to these inputs of which each row goes to every subtask. As in Flink, their channels are aligned in any case: rows
+    /// on their way there could not be divided among another number of subtasks, and the subtasks' copies of what such rows say are the
+    /// same in every checkpoint.
+    pub(crate) fn with_broadcast(mut self, inputs: &[InputIndex]) -> Self {
+        self.broadcast = self.inputs.iter().map(|input| inputs.contains(input)).collect();
+        self
     }
 
     /// The coordinator announced a barrier.
@@ -111,6 +125,7 @@ impl InputGate {
         self.aligner.abort(id);
         self.recording.take_if(|recording| recording.id == id);
         self.deferred.take_if(|barrier| barrier.id == id);
+        self.waiting.take_if(|barrier| barrier.id == id);
         self.patient.take_if(|(barrier, _)| barrier.id == id);
         self.take_up_deferred();
     }
@@ -124,6 +139,13 @@ impl InputGate {
             self.deferred = Some(barrier);
             return;
         }
+        if self.awaits_broadcast(barrier.id) {
+            // Until then the other channels are read on, those that have delivered the barrier excepted.
+            self.waiting = Some(barrier);
+            let alignment = self.aligner.announce(barrier);
+            self.align(alignment);
+            return;
+        }
         let arrived = self.aligner.overtake(barrier.id);
         let waits = (0..self.channels.len()).map(|c| !arrived[c] && !self.aligner.has_ended(c) && self.may_deliver(c)).collect();
         let mut recording = Recording::new(barrier, waits);
@@ -135,6 +157,22 @@ impl InputGate {
         self.events.push_back(GateEvent::SnapshotAhead(barrier));
         self.recording = Some(recording);
         self.finish_recording();
+    }
+
+    /// True if the barrier of `id` is still to come on a broadcast channel.
+    fn awaits_broadcast(&self, id: CheckpointId) -> bool {
+        let awaits = |c: usize| self.may_deliver(c) && !self.aligner.has_ended(c) && !self.aligner.has_arrived(c, id);
+        (0..self.channels.len()).any(|channel| self.broadcast[channel] && awaits(channel))
+    }
+
+    fn take_up_waiting(&mut self) {
+        if let Some(barrier) = self.waiting
+            && !self.awaits_broadcast(barrier.id)
+        {
+            self.waiting = None;
+            // Does nothing where the checkpoint is over.
+            self.go_ahead(barrier);
+        }
     }
 
     fn may_deliver(&self, channel: usize) -> bool {
@@ -262,6 +300,7 @@ impl InputGate {
             self.events.push_back(GateEvent::Snapshot(barrier));
             alignment = self.aligner.ready();
         }
+        self.take_up_waiting();
         self.take_up_deferred();
     }
 }
@@ -373,6 +412,54 @@ mod tests {
         assert_eq!(drain(&mut gate), ["end"]);
         gate.announce(announced(2), Duration::ZERO);
         assert_eq!(drain(&mut gate), ["ahead 2", "recorded 2: 0"], "a task that has ended takes part by announcement");
+    }
+
+    #[test]
+    fn a_broadcast_channel_is_aligned_even_if_checkpoints_are_not() {
+        for patience in [Duration::ZERO, Duration::from_millis(100)] {
+            let (a, b, gate) = two(BarrierHandling::Unaligned(patience));
+            let mut gate = gate.with_broadcast(&[1]);
+            gate.announce(announced(1), Duration::ZERO);
+            gate.tick(patience);
+            a.try_send(rows()).unwrap();
+            b.try_send(rows()).unwrap();
+            assert_eq!(drain(&mut gate), ["batch 0", "batch 1"], "rows in front of the broadcast barrier are in the snapshot");
+            b.try_send(barrier(1)).unwrap();
+            assert_eq!(drain(&mut gate), ["ahead 1"], "then nobody waits for the other channel");
+            b.try_send(rows()).unwrap();
+            a.try_send(rows()).unwrap();
+            let mut both = drain(&mut gate);
+            both.sort();
+            assert_eq!(both, ["batch 0", "batch 1"]);
+            a.try_send(barrier(1)).unwrap();
+            assert_eq!(drain(&mut gate), ["recorded 1: 1"], "of which alone rows are recorded");
+        }
+    }
+
+    #[test]
+    fn a_channel_that_was_quicker_than_the_broadcast_one_waits_for_it() {
+        let (a, b, gate) = two(BarrierHandling::Unaligned(Duration::ZERO));
+        let mut gate = gate.with_broadcast(&[1]);
+        a.try_send(barrier(1)).unwrap();
+        a.try_send(rows()).unwrap();
+        assert!(drain(&mut gate).is_empty());
+        gate.announce(announced(1), Duration::ZERO);
+        b.try_send(rows()).unwrap();
+        assert_eq!(drain(&mut gate), ["batch 1"]);
+        b.try_send(StreamElement::EndOfInput).unwrap();
+        assert_eq!(drain(&mut gate)[..1], ["snapshot 1"], "the end is as good as a barrier");
+        let (a, b, gate) = two(BarrierHandling::Unaligned(Duration::ZERO));
+        let mut gate = gate.with_broadcast(&[1]);
+        gate.announce(announced(1), Duration::ZERO);
+        a.try_send(barrier(1)).unwrap();
+        a.try_send(rows()).unwrap();
+        assert!(drain(&mut gate).is_empty());
+        gate.abort(CheckpointId::new(1));
+        assert_eq!(drain(&mut gate), ["batch 0"], "a checkpoint that is given up blocks nothing");
+        b.try_send(barrier(1)).unwrap();
+        gate.announce(announced(2), Duration::ZERO);
+        b.try_send(barrier(2)).unwrap();
+        assert_eq!(drain(&mut gate), ["ahead 2"]);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use super::plan::{ExecutionPlan, Vertex};
 use crate::checkpoint::InFlight;
 use crate::job::graph::Exchange;
 use crate::operator::InputIndex;
+use crate::state::IN_FLIGHT;
 use crate::types::{Batch, MaxParallelism, Parallelism, RowKinds, hash_keys, key_group_of, subtask_of};
 use arrow::array::{ArrayRef, AsArray, Int8Array, Int32Array, RecordBatch, RecordBatchOptions, StructArray, UInt32Array};
 use arrow::compute::{cast, concat_batches};
@@ -18,7 +19,7 @@ const ROW: &str = "row";
 
 /// The name of the state of one input.
 pub(crate) fn state_name(input: InputIndex) -> String {
-    format!("in-flight-{input}")
+    format!("{IN_FLIGHT}{input}")
 }
 
 /// The columns under which rows of `stream` are saved: the subtask that had not taken them, the row kind's byte, the row.
@@ -104,7 +105,8 @@ pub(crate) fn inputs<'p>(plan: &'p ExecutionPlan, vertex: &Vertex) -> Vec<(Input
 pub(crate) fn moves(exchange: &Exchange) -> InFlight {
     match exchange {
         Exchange::Hash(_) | Exchange::Rebalance => InFlight::Anywhere,
-        // The order of a key's rows hangs on the subtask; what goes to all must not go to one of them twice.
+        // The order of a key's rows hangs on the subtask. What goes to all is never recorded (the gate aligns it), and must not go to
+        // one of them twice.
         Exchange::Forward | Exchange::Broadcast => InFlight::SameSubtask,
     }
 }

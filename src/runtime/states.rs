@@ -12,8 +12,12 @@ use arrow::datatypes::SchemaRef;
 
 /// Every operator of `graph` with the keyed states and operator states that it will have.
 pub fn operator_states(graph: &JobGraph) -> Vec<OperatorStates> {
-    let spec =
-        |name: &str, columns: Option<Schema>, in_flight: Option<InFlight>| OperatorStateSpec { name: name.to_owned(), columns, in_flight };
+    let spec = |name: &str, columns: Option<Schema>, in_flight: Option<InFlight>| OperatorStateSpec {
+        name: name.to_owned(),
+        columns,
+        in_flight,
+        registered: None,
+    };
     let plan = ExecutionPlan::new(graph);
     let mut all = Vec::with_capacity(graph.nodes.len());
     for (index, node) in graph.nodes.iter().enumerate() {
@@ -23,7 +27,7 @@ pub fn operator_states(graph: &JobGraph) -> Vec<OperatorStates> {
                 let columns = Schema::from_arrow(&source.source.state_schema()).ok();
                 (Vec::new(), vec![spec(state_names::SPLITS, columns, None)])
             }
-            NodeKind::Operator(factory) => (factory.states(), Vec::new()),
+            NodeKind::Operator(factory) => (factory.states(), factory.operator_states().into_iter().map(OperatorStateSpec::of).collect()),
             NodeKind::Sink(_) => (Vec::new(), vec![spec(state_names::WRITER, None, None), spec(state_names::COMMITTABLES, None, None)]),
         };
         // Only the head of a chain has channels.
@@ -44,7 +48,7 @@ pub(crate) fn stream_into(graph: &JobGraph, node: NodeIndex, input: InputIndex) 
     match &graph.nodes[edge.from.0].kind {
         NodeKind::Source(_) if edge.port == 1 => Some(dead_letter_schema()),
         NodeKind::Source(source) => Some(source.source.schema()),
-        NodeKind::Operator(factory) => Some(factory.schema()),
+        NodeKind::Operator(factory) => Some(factory.schema_of(edge.port)),
         NodeKind::Sink(_) => None,
     }
 }

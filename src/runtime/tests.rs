@@ -337,7 +337,7 @@ impl KeyedProcessFunction for Later {
 /// [`graph`] with [`Later`] before its sink; the input never ends.
 fn later(parallelism: usize) -> JobGraph {
     let mut graph = graph(Some(Duration::from_hours(1)), parallelism, true);
-    let input = ProcessInput { schema: schema(), key_by: vec![0], rowtime: None };
+    let input = ProcessInput { schema: schema(), key_by: vec![0], rowtime: None, broadcast: false };
     let spec = ProcessSpec { inputs: vec![input], outputs: vec![ProcessOutput { name: String::new(), schema: schema() }] };
     let function = Functions::new().register("later", Later::default).get("later").unwrap();
     let kind = NodeKind::Operator(Arc::new(ProcessOperatorFactory::new(spec, function)));

@@ -6,7 +6,7 @@ use super::machine::{Machine, is_null, take_pushed};
 use super::prelude::{Handover, handover};
 use super::session::lock;
 use super::spec::{ScriptFold, ScriptSpec, ScriptState};
-use crate::operator::process::{ProcessBody, ProcessContext, ProcessFactory, ProcessSpec, Timer};
+use crate::operator::process::{FunctionStates, ProcessBody, ProcessContext, ProcessFactory, ProcessSpec, Timer};
 use crate::operator::{InputIndex, OperatorError, SubtaskPlace};
 use crate::state::{Fold, FoldFunction, KeyRef, KeyedState, StateDescriptor, StateKind, TimeDomain};
 use crate::types::{Batch, Datum, DatumBuilder, DatumColumn, LogicalType, Schema, TypeKind};
@@ -38,8 +38,9 @@ impl ProcessFactory for ScriptFactory {
         format!("script=[{}]", self.spec.chunk)
     }
 
-    fn states(&self, _spec: &ProcessSpec) -> Vec<StateDescriptor> {
-        self.spec.states.iter().filter_map(|state| descriptor(state, &self.spec.key).ok()).map(|(descriptor, _)| descriptor).collect()
+    fn states(&self, _spec: &ProcessSpec) -> FunctionStates {
+        let keyed = self.spec.states.iter().filter_map(|state| descriptor(state, &self.spec.key).ok()).map(|(descriptor, _)| descriptor);
+        FunctionStates { keyed: keyed.collect(), operator: Vec::new() }
     }
 
     fn create(&self, _place: SubtaskPlace) -> Result<Box<dyn ProcessBody>, OperatorError> {

@@ -39,7 +39,12 @@ fn spec(text: &str, output: &str, states: Vec<ScriptState>) -> ScriptSpec {
 
 fn operator(spec: &ScriptSpec) -> ProcessOperatorFactory {
     let key_by = if spec.key.columns.is_empty() { Vec::new() } else { vec![0] };
-    let inputs = spec.inputs.iter().map(|(_, schema)| ProcessInput { schema: schema.clone(), key_by: key_by.clone(), rowtime: Some(3) });
+    let inputs = spec.inputs.iter().map(|(_, schema)| ProcessInput {
+        schema: schema.clone(),
+        key_by: key_by.clone(),
+        rowtime: Some(3),
+        broadcast: false,
+    });
     let outputs = spec.outputs.iter().map(|output| ProcessOutput { name: output.name.clone(), schema: output.schema.clone() });
     let around = ProcessSpec { inputs: inputs.collect(), outputs: outputs.collect() };
     ProcessOperatorFactory::new(around, Arc::new(ScriptFactory::new(Arc::new(spec.clone()))))

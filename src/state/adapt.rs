@@ -3,13 +3,13 @@
 
 use super::groups::canonical_key;
 use super::{StateDescriptor, StateError, StateKind};
-use crate::types::{KeyGroupRange, MaxParallelism, hash_keys, key_group_of};
+use crate::types::{KeyGroupRange, MaxParallelism, Schema, hash_keys, key_group_of};
 use arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, Int32Array, ListArray, MapArray, RecordBatch, RecordBatchOptions, StructArray, make_array,
     new_null_array,
 };
 use arrow::compute::{CastOptions, cast_with_options, filter_record_batch};
-use arrow::datatypes::{DataType, Schema as ArrowSchema};
+use arrow::datatypes::{DataType, Field, Schema as ArrowSchema, SchemaRef};
 use arrow::error::ArrowError;
 use std::sync::Arc;
 
@@ -17,25 +17,41 @@ use std::sync::Arc;
 /// left out. Errors on values that do not fit and on NULL in a NOT NULL column.
 pub(super) fn to_descriptor(batch: &RecordBatch, descriptor: &StateDescriptor) -> Result<RecordBatch, StateError> {
     let schema = descriptor.columns().to_arrow();
+    to_fields(batch, (&descriptor.name, &schema, 1), |field| {
+        if descriptor.kind == StateKind::Groups && !field.is_nullable() {
+            nothing(field.data_type(), batch.num_rows())
+        } else {
+            Ok(new_null_array(field.data_type(), batch.num_rows()))
+        }
+    })
+}
+
+/// These columns of `state`, from a saved batch, as [`to_descriptor`] does it.
+pub(super) fn to_columns(batch: &RecordBatch, state: &str, columns: &Schema) -> Result<RecordBatch, StateError> {
+    to_fields(batch, (state, &columns.to_arrow(), 0), |field| Ok(new_null_array(field.data_type(), batch.num_rows())))
+}
+
+/// The columns of `schema` from position `first` on. `lacking`: what stands in a column that was not saved.
+fn to_fields(
+    batch: &RecordBatch,
+    (state, schema, first): (&str, &SchemaRef, usize),
+    lacking: impl Fn(&Field) -> Result<ArrayRef, ArrowError>,
+) -> Result<RecordBatch, StateError> {
     let mut columns = Vec::with_capacity(schema.fields().len());
-    for (at, field) in schema.fields().iter().enumerate().skip(1) {
-        let incompatible = |message: String| StateError::Incompatible {
-            state: descriptor.name.clone(),
-            message: format!("column {}: {message}", field.name()),
-        };
+    for (at, field) in schema.fields().iter().enumerate().skip(first) {
+        let incompatible =
+            |message: String| StateError::Incompatible { state: state.to_owned(), message: format!("column {}: {message}", field.name()) };
         let column = match column_of(batch, at, field.name()) {
-            Some(column) => to_type(column, field.data_type()).map_err(|e| incompatible(e.to_string()))?,
-            None if descriptor.kind == StateKind::Groups && !field.is_nullable() => {
-                nothing(field.data_type(), batch.num_rows()).map_err(|e| incompatible(e.to_string()))?
-            }
-            None => new_null_array(field.data_type(), batch.num_rows()),
+            Some(column) => to_type(column, field.data_type()),
+            None => lacking(field),
         };
+        let column = column.map_err(|e| incompatible(e.to_string()))?;
         if !field.is_nullable() && column.null_count() > 0 {
             return Err(incompatible(format!("{} of {} saved values are NULL, but it is NOT NULL", column.null_count(), column.len())));
         }
         columns.push(column);
     }
-    let fields: Vec<_> = schema.fields().iter().skip(1).cloned().collect();
+    let fields: Vec<_> = schema.fields().iter().skip(first).cloned().collect();
     let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
     Ok(RecordBatch::try_new_with_options(Arc::new(ArrowSchema::new(fields)), columns, &options)?)
 }
@@ -64,7 +80,7 @@ pub fn rekey(
 /// The accumulators of groups that no row was added to: NULL where that may be, else zero, no values.
 fn nothing(data_type: &DataType, rows: usize) -> Result<ArrayRef, ArrowError> {
     if let DataType::Struct(fields) = data_type {
-        let column = |field: &Arc<arrow::datatypes::Field>| {
+        let column = |field: &Arc<Field>| {
             if field.is_nullable() { Ok(new_null_array(field.data_type(), rows)) } else { nothing(field.data_type(), rows) }
         };
         let columns = fields.iter().map(column).collect::<Result<Vec<_>, _>>()?;
@@ -89,7 +105,7 @@ fn to_type(array: &ArrayRef, target: &DataType) -> Result<ArrayRef, ArrowError> 
     match (array.data_type(), target) {
         (DataType::Struct(_), DataType::Struct(fields)) => {
             let saved = array.as_struct();
-            let column = |field: &Arc<arrow::datatypes::Field>| match saved.column_by_name(field.name()) {
+            let column = |field: &Arc<Field>| match saved.column_by_name(field.name()) {
                 Some(column) => to_type(column, field.data_type()),
                 None => Ok(new_null_array(field.data_type(), saved.len())),
             };
@@ -123,7 +139,7 @@ fn to_type(array: &ArrayRef, target: &DataType) -> Result<ArrayRef, ArrowError> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::{Column, LogicalType, Parallelism, Schema, TypeKind};
+    use crate::types::{Column, LogicalType, Parallelism, TypeKind};
     use arrow::array::{Int64Array, new_empty_array};
 
     fn descriptor(kind: StateKind, key: LogicalType, value: &[(&str, LogicalType)]) -> StateDescriptor {

@@ -1,6 +1,6 @@
 //! Whether saved state can become the state that a job registers now. Decided purely, before a job starts.
 
-use super::{StateDescriptor, StateKind};
+use super::{OperatorStateDescriptor, StateDescriptor, StateKind};
 use crate::types::{Column, LogicalType, TypeKind};
 
 /// What happens to saved state.
@@ -35,6 +35,19 @@ pub fn compatibility(saved: &StateDescriptor, now: &StateDescriptor) -> Compatib
         (Some(_), Some(_)) | (None, None) => {}
     }
     if changes.is_empty() { Compatibility::Same } else { Compatibility::Evolves(changes.join(", ")) }
+}
+
+/// Compares an operator state as it was saved with the state as it is registered now: its columns, as those of keyed state.
+pub fn operator_compatibility(saved: &OperatorStateDescriptor, now: &OperatorStateDescriptor) -> Compatibility {
+    if saved.kind != now.kind {
+        return Compatibility::Incompatible(format!("it was saved as {} state and is {} state now; {REMEDY}", saved.kind, now.kind));
+    }
+    let mut changes = Vec::new();
+    match fields("", &named(&saved.columns.columns), &named(&now.columns.columns), &mut changes) {
+        Err(reason) => Compatibility::Incompatible(format!("{reason}; {REMEDY}")),
+        Ok(()) if changes.is_empty() => Compatibility::Same,
+        Ok(()) => Compatibility::Evolves(changes.join(", ")),
+    }
 }
 
 const REMEDY: &str = "[restore] drop starts without this state; or restore with the job that saved it";
@@ -102,13 +115,16 @@ fn same_key_fields(old: &LogicalType, new: &LogicalType) -> bool {
     }
 }
 
+fn named(columns: &[Column]) -> Vec<(&str, &LogicalType)> {
+    columns.iter().map(|c| (c.name.as_str(), &c.data_type)).collect()
+}
+
 fn values(saved: &StateDescriptor, now: &StateDescriptor, changes: &mut Vec<String>) -> Result<(), String> {
     let (old, new) = (&saved.value.columns, &now.value.columns);
     let added = added_accumulators(saved, now);
     let kept = new.iter().filter(|c| !added.contains(&c.name));
-    let old: Vec<(&str, &LogicalType)> = old.iter().map(|c| (c.name.as_str(), &c.data_type)).collect();
     let kept: Vec<(&str, &LogicalType)> = kept.map(|c| (c.name.as_str(), &c.data_type)).collect();
-    fields("", &old, &kept, changes)?;
+    fields("", &named(old), &kept, changes)?;
     for name in added {
         changes.push(format!("{name} is new and counts the rows from now on"));
     }

@@ -4,6 +4,8 @@
 //! task calls [`KeyedState::snapshot`]: the short, synchronous part. What it returns is turned into typed record batches and
 //! files while processing goes on. Every state, whatever its kind and backend, leaves and enters as record batches with the
 //! columns of [`StateDescriptor::columns`].
+//!
+//! What belongs to a subtask and not to a key is [`OperatorState`]: lists and broadcast state of functions.
 
 mod adapt;
 mod backend;
@@ -12,6 +14,7 @@ mod compatibility;
 mod descriptor;
 mod groups;
 mod keyed;
+mod operator;
 mod rocksdb;
 mod ttl;
 mod words;
@@ -22,13 +25,17 @@ pub use self::rocksdb::{
 };
 pub use adapt::rekey;
 pub use backend::{GroupsHandle, KeyedSnapshot, KeyedState, RestoredState, SnapshotForm, StateSnapshot, read_store};
-pub use compatibility::{Compatibility, added_accumulators, compatibility, keys_move};
+pub use compatibility::{Compatibility, added_accumulators, compatibility, keys_move, operator_compatibility};
 pub use descriptor::{StateDescriptor, StateKind, TIMERS};
 pub use groups::{
     AccumulatorField, AccumulatorLayout, FieldSlot, GroupLayout, GroupRef, GroupTable, Multiset, MultisetKey, MultisetOrder, Storage,
     ValidBit, canonical_key, group_descriptor,
 };
 pub use keyed::{Aggregate, Fold, FoldFunction, KeyRef, KeyWalk, MapEntries, Reduce, StateHandle, TimeDomain, TimersHandle};
+pub use operator::{
+    BroadcastEntries, BroadcastHandle, IN_FLIGHT, OperatorListHandle, OperatorState, OperatorStateDescriptor, OperatorStateKind,
+    OperatorStateSnapshot, RestoredOperatorState,
+};
 pub use ttl::{StateTtl, TtlTime, TtlUpdate, TtlVisibility};
 pub use words::{WordKind, Words, double_of_ordered, nulls_at, ordered_of_double};
 

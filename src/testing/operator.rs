@@ -2,7 +2,7 @@
 
 use crate::metrics::OperatorMetrics;
 use crate::operator::{InputIndex, Operator, OperatorContext, OperatorError, OperatorFactory, Output, OutputPort, SubtaskPlace};
-use crate::state::{KeyedSnapshot, KeyedState, RestoredState, SnapshotForm};
+use crate::state::{KeyedSnapshot, KeyedState, OperatorState, OperatorStateSnapshot, RestoredOperatorState, RestoredState, SnapshotForm};
 use crate::types::{Batch, EventTime, KeyGroupRange, MaxParallelism, Parallelism, WallTime};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 
@@ -13,6 +13,7 @@ const KEY_GROUPS: usize = 128;
 pub struct OperatorHarness {
     operator: Box<dyn Operator>,
     state: KeyedState,
+    operator_state: OperatorState,
     metrics: OperatorMetrics,
     watermark: EventTime,
     now: WallTime,
@@ -45,11 +46,20 @@ impl OperatorHarness {
 
     /// The same with this state: on any backend, restored from anything.
     pub fn with_state(factory: &dyn OperatorFactory, index: usize, state: KeyedState) -> Result<Self, OperatorError> {
+        // The least number of subtasks of which this can be one.
+        let parallelism = Parallelism::new(index + 1).unwrap_or(Parallelism::ONE);
+        Self::with_states(factory, state, OperatorState::new(index, parallelism, Vec::new()))
+    }
+
+    /// The same with this operator state, too.
+    pub fn with_states(factory: &dyn OperatorFactory, state: KeyedState, operator_state: OperatorState) -> Result<Self, OperatorError> {
         let (key_groups, max_parallelism) = (state.key_groups(), state.max_parallelism());
-        let operator = factory.create(SubtaskPlace { index, key_groups, max_parallelism })?;
+        let (index, parallelism) = operator_state.place();
+        let operator = factory.create(SubtaskPlace { index, parallelism, key_groups, max_parallelism })?;
         let mut harness = Self {
             operator,
             state,
+            operator_state,
             metrics: OperatorMetrics::default(),
             watermark: EventTime::MIN,
             now: WallTime(0),
@@ -125,6 +135,25 @@ impl OperatorHarness {
         Ok(self.state.snapshot_as(SnapshotForm::Native)?)
     }
 
+    /// The snapshot of its operator states.
+    pub fn operator_snapshot(&self) -> Vec<OperatorStateSnapshot> {
+        self.operator_state.snapshot()
+    }
+
+    /// Reads snapshots of the operator states of all subtasks to their end, into what an [`OperatorState`] takes.
+    pub fn read_operator(subtasks: Vec<Vec<OperatorStateSnapshot>>) -> Result<Vec<RestoredOperatorState>, OperatorError> {
+        let parallelism = Parallelism::new(subtasks.len()).unwrap_or(Parallelism::ONE);
+        let mut restored: Vec<RestoredOperatorState> = Vec::new();
+        for state in subtasks.into_iter().flatten() {
+            let batches = state.batches.collect::<Result<Vec<_>, _>>()?;
+            match restored.iter_mut().find(|other| other.descriptor == state.descriptor) {
+                Some(other) => other.batches.extend(batches),
+                None => restored.push(RestoredOperatorState { descriptor: state.descriptor, parallelism, batches }),
+            }
+        }
+        Ok(restored)
+    }
+
     /// Reads a snapshot to its end, into what [`Self::restored`] takes.
     pub fn read(snapshot: KeyedSnapshot) -> Result<Vec<RestoredState>, OperatorError> {
         let read = |state: crate::state::StateSnapshot| {
@@ -138,7 +167,13 @@ impl OperatorHarness {
         &mut self,
         run: impl FnOnce(&mut dyn Operator, &mut OperatorContext<'_>, &mut Output) -> Result<(), OperatorError>,
     ) -> Result<Vec<(OutputPort, Batch)>, OperatorError> {
-        let mut context = OperatorContext { state: &mut self.state, now: self.now, watermark: self.watermark, metrics: &self.metrics };
+        let mut context = OperatorContext {
+            state: &mut self.state,
+            operator_state: &mut self.operator_state,
+            now: self.now,
+            watermark: self.watermark,
+            metrics: &self.metrics,
+        };
         run(self.operator.as_mut(), &mut context, &mut self.output)?;
         Ok(self.output.drain().collect())
     }

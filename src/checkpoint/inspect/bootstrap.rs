@@ -1,9 +1,10 @@
-//! A savepoint built from files: rows of Parquet, CSV or JSON become the keyed states of a job that has never run. Types are the job's
-//! own; key groups are computed, rows sorted by them, keys that occur twice refused.
+//! A savepoint built from files: rows of Parquet, CSV or JSON become the states of a job that has never run. Types are the job's own; key
+//! groups are computed, rows sorted by them, keys that occur twice refused.
 //!
 //! A file is read once to count the rows of each key group, then once for each range of key groups whose rows fit into memory together.
 
 mod input;
+mod operator_rows;
 
 use super::address::{listed, nearest};
 use super::keys::{RowBytes, key_groups};
@@ -12,12 +13,13 @@ use crate::checkpoint::{
     JobEntry, ManifestHeader, OperatorHeader, SnapshotKind, SnapshotTarget, SubtaskSnapshot, complete, create_savepoint_directory,
     delete_checkpoint, write_subtask,
 };
-use crate::state::{KeyedSnapshot, StateDescriptor, StateError, StateKind, StateSnapshot};
+use crate::state::{KeyedSnapshot, OperatorStateDescriptor, OperatorStateSnapshot, StateDescriptor, StateError, StateKind, StateSnapshot};
 use crate::storage::Storage;
-use crate::types::{ByteSize, CheckpointId, KeyGroup, MaxParallelism, OperatorUid, WallTime, limits};
+use crate::types::{ByteSize, CheckpointId, KeyGroup, MaxParallelism, OperatorUid, Parallelism, WallTime, limits};
 use arrow::array::{ArrayRef, Int32Array, RecordBatch, UInt32Array};
 use arrow::compute::{interleave_record_batch, take_record_batch};
 use input::Input;
+use operator_rows::OperatorRows;
 use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
 use std::path::PathBuf;
@@ -48,8 +50,8 @@ pub struct Bootstrap {
     pub target: PathBuf,
     /// The job that it is for, under an id that no job has.
     pub job: JobEntry,
-    /// Its operators, each with its keyed states.
-    pub operators: Vec<(OperatorHeader, Vec<Arc<StateDescriptor>>)>,
+    /// Its operators, each with the states that it registers.
+    pub operators: Vec<(OperatorHeader, ImportedStates)>,
     /// The number of key groups.
     pub max_parallelism: MaxParallelism,
     /// Now.
@@ -58,6 +60,15 @@ pub struct Bootstrap {
     pub random: u64,
     /// Rows that are held at once ([`limits::IMPORT_ROWS`]); one key group may have more.
     pub rows_at_once: usize,
+}
+
+/// The states of one operator that rows can be given for.
+#[derive(Debug, Clone, Default)]
+pub struct ImportedStates {
+    /// Keyed states.
+    pub keyed: Vec<Arc<StateDescriptor>>,
+    /// Operator states that functions register.
+    pub operator: Vec<Arc<OperatorStateDescriptor>>,
 }
 
 /// A savepoint that was built.
@@ -85,27 +96,42 @@ pub fn bootstrap(plan: &Bootstrap, imports: &[Import]) -> Result<Bootstrapped, I
 struct Resolved<'a> {
     import: &'a Import,
     operator: &'a OperatorUid,
-    descriptor: &'a Arc<StateDescriptor>,
+    state: ImportedState<'a>,
+}
+
+/// One state that rows can be given for.
+#[derive(Clone, Copy)]
+enum ImportedState<'a> {
+    Keyed(&'a Arc<StateDescriptor>),
+    Operator(&'a Arc<OperatorStateDescriptor>),
+}
+
+impl ImportedStates {
+    /// Each state with its name.
+    fn iter(&self) -> impl Iterator<Item = (&str, ImportedState<'_>)> {
+        let keyed = self.keyed.iter().map(|state| (state.name.as_str(), ImportedState::Keyed(state)));
+        keyed.chain(self.operator.iter().map(|state| (state.name.as_str(), ImportedState::Operator(state))))
+    }
 }
 
 fn resolve<'a>(plan: &'a Bootstrap, imports: &'a [Import]) -> Result<Vec<Resolved<'a>>, InspectError> {
     let states = || plan.operators.iter().flat_map(|(operator, states)| states.iter().map(move |state| (&operator.uid, state)));
-    let addresses: Vec<String> = states().map(|(uid, state)| format!("{uid}/{}", state.name)).collect();
+    let addresses: Vec<String> = states().map(|(uid, (name, _))| format!("{uid}/{name}")).collect();
     let mut resolved: Vec<Resolved<'a>> = Vec::new();
     for import in imports {
         let found = states().zip(&addresses).find(|(_, address)| **address == import.state);
-        let Some(((operator, descriptor), _)) = found else {
+        let Some(((operator, (_, state)), _)) = found else {
             let next = match nearest(&import.state, addresses.iter().map(String::as_str)) {
                 Some(name) => format!("did you mean {name}?"),
-                None if addresses.is_empty() => "the job keeps no keyed state".to_owned(),
-                None => format!("its keyed states are {}", listed(&addresses)),
+                None if addresses.is_empty() => "the job keeps no state that rows can be given for".to_owned(),
+                None => format!("its states are {}", listed(&addresses)),
             };
-            return Err(InspectError::asked(format!("the job has no keyed state \"{}\"", import.state), next));
+            return Err(InspectError::asked(format!("the job has no state \"{}\"", import.state), next));
         };
         if resolved.iter().any(|r| r.import.state == import.state) {
             return Err(InspectError::asked(format!("state {} is given twice", import.state), "give one file a state"));
         }
-        resolved.push(Resolved { import, operator, descriptor });
+        resolved.push(Resolved { import, operator, state });
     }
     if resolved.is_empty() {
         return Err(InspectError::asked("no state is given", "write --state OPERATOR/STATE=FILE"));
@@ -117,18 +143,27 @@ fn build(plan: &Bootstrap, imports: &[Resolved<'_>], target: SnapshotTarget) -> 
     let mut written = Vec::new();
     let mut sizes = Vec::new();
     for (operator, _) in &plan.operators {
-        let mut states = Vec::new();
+        let (mut states, mut registered) = (Vec::new(), Vec::new());
         let failure = Failure::default();
         for import in imports.iter().filter(|i| *i.operator == operator.uid) {
-            let sorted = Sorted::new(plan, import, failure.clone())?;
-            states.push(StateSnapshot { descriptor: Arc::clone(import.descriptor), batches: Box::new(sorted) });
+            match import.state {
+                ImportedState::Keyed(descriptor) => {
+                    let sorted = Sorted::new(plan, import, descriptor, failure.clone())?;
+                    states.push(StateSnapshot { descriptor: Arc::clone(descriptor), batches: Box::new(sorted) });
+                }
+                ImportedState::Operator(descriptor) => {
+                    let rows = OperatorRows::new(&*plan.storage, import, descriptor, failure.clone())?;
+                    registered.push(OperatorStateSnapshot { descriptor: Arc::clone(descriptor), batches: Box::new(rows) });
+                }
+            }
         }
-        if states.is_empty() {
+        if states.is_empty() && registered.is_empty() {
             continue;
         }
-        let names: Vec<String> = states.iter().map(|s| format!("{}/{}", operator.uid, s.descriptor.name)).collect();
+        let names = states.iter().map(|s| &s.descriptor.name).chain(registered.iter().map(|s| &s.descriptor.name));
+        let names: Vec<String> = names.map(|name| format!("{}/{name}", operator.uid)).collect();
         let keyed = KeyedSnapshot { states, store: None };
-        let snapshot = SubtaskSnapshot { operator: operator.uid.clone(), subtask: 0, keyed, operator_state: Vec::new() };
+        let snapshot = SubtaskSnapshot { registered, ..SubtaskSnapshot::keyed(operator.uid.clone(), 0, keyed) };
         let subtask = write_subtask(&target, snapshot).map_err(|e| failure.take().unwrap_or(InspectError::Write(e)))?;
         let files = subtask.files().map(|f| (f.entry.rows.unwrap_or(0), f.entry.bytes.unwrap_or(ByteSize(0))));
         // A state without rows has no file; then the sizes are those of all states of the operator.
@@ -148,10 +183,17 @@ fn build(plan: &Bootstrap, imports: &[Resolved<'_>], target: SnapshotTarget) -> 
         time: plan.time,
         max_parallelism: plan.max_parallelism,
         options: BTreeMap::from([("pipeline.max-parallelism".to_owned(), plan.max_parallelism.to_string())]),
-        operators: plan.operators.iter().map(|(operator, _)| operator.clone()).collect(),
+        operators: plan.operators.iter().map(|(operator, _)| header(operator, imports)).collect(),
     };
     complete(&target, header, written)?;
     Ok(sizes)
+}
+
+/// The operator as the savepoint has it: operator state that was given is that of one subtask.
+fn header(operator: &OperatorHeader, imports: &[Resolved<'_>]) -> OperatorHeader {
+    let given = |import: &Resolved<'_>| *import.operator == operator.uid && matches!(import.state, ImportedState::Operator(_));
+    let parallelism = if imports.iter().any(given) { Parallelism::ONE } else { operator.parallelism };
+    OperatorHeader { parallelism, ..operator.clone() }
 }
 
 /// Why the rows ended early: said behind the back of the writer, which knows errors of states alone.
@@ -196,11 +238,11 @@ struct Kept {
 }
 
 impl Sorted {
-    fn new(plan: &Bootstrap, import: &Resolved<'_>, failure: Failure) -> Result<Self, InspectError> {
+    fn new(plan: &Bootstrap, import: &Resolved<'_>, descriptor: &Arc<StateDescriptor>, failure: Failure) -> Result<Self, InspectError> {
         let source = Source {
             storage: Arc::clone(&plan.storage),
             import: import.import.clone(),
-            descriptor: Arc::clone(import.descriptor),
+            descriptor: Arc::clone(descriptor),
             max: plan.max_parallelism,
         };
         let ranges = source.ranges(plan.rows_at_once)?;
@@ -240,7 +282,7 @@ impl Source {
     /// Ranges of key groups with at most `rows` rows together, as far as that can be.
     fn ranges(&self, rows: usize) -> Result<Vec<Range<u16>>, InspectError> {
         let mut counts = vec![0_usize; self.max.get()];
-        for batch in Input::open(&*self.storage, &self.import, &self.descriptor)? {
+        for batch in Input::open(&*self.storage, &self.import, given_columns(&self.descriptor))? {
             for KeyGroup(group) in self.groups(&batch?)? {
                 counts[usize::from(group)] += 1;
             }
@@ -262,7 +304,7 @@ impl Source {
     fn read(&self, range: &Range<u16>) -> Result<Vec<RecordBatch>, InspectError> {
         let mut kept: Vec<Kept> = Vec::new();
         let mut number = 0;
-        for batch in Input::open(&*self.storage, &self.import, &self.descriptor)? {
+        for batch in Input::open(&*self.storage, &self.import, given_columns(&self.descriptor))? {
             let batch = batch?;
             let groups = self.groups(&batch)?;
             let wanted: Vec<u32> = (0..).zip(&groups).filter(|(_, g)| range.contains(&g.0)).map(|(row, _)| row).collect();

@@ -13,6 +13,8 @@ mod encode;
 mod groups;
 mod keys;
 mod live;
+#[cfg(test)]
+mod operator_tests;
 mod orphans;
 mod rows;
 mod seal;
@@ -21,7 +23,7 @@ mod selection;
 mod tests;
 mod verify;
 
-pub use bootstrap::{Bootstrap, Bootstrapped, Import, ImportFormat, bootstrap};
+pub use bootstrap::{Bootstrap, Bootstrapped, Import, ImportFormat, ImportedStates, bootstrap};
 pub use defects::{Defect, Defects};
 pub use diff::{RowChange, SnapshotDiff, StateChange, StateDiff, diff};
 pub use encode::{RowEncoder, RowFormat};
@@ -36,7 +38,7 @@ use super::error::{CheckpointError, RestoreError};
 use super::manifest::{FileEntry, KeyedStateEntry, Manifest, OperatorEntry, OperatorStateEntry};
 use super::open::{OpenCheckpoint, open_unchecked};
 use super::{FoundCheckpoint, discovery};
-use crate::state::{StateDescriptor, StateKind};
+use crate::state::{OperatorStateKind, StateDescriptor, StateKind};
 use crate::storage::Storage;
 use crate::types::{ByteSize, Schema};
 use std::io;
@@ -184,7 +186,7 @@ impl<'a> StateRef<'a> {
         if hidden { format!("{uid}/operator/{name}") } else { format!("{uid}/{name}") }
     }
 
-    /// `value`, `map`, …; `operator` for operator state.
+    /// `value`, `map`, …; of operator state `operator-list`, `union-list`, `broadcast`, or `operator` for that of sources and sinks.
     pub fn kind(&self) -> &'static str {
         match self.descriptor().map(|d| d.kind) {
             Some(StateKind::Value) => "value",
@@ -194,7 +196,15 @@ impl<'a> StateRef<'a> {
             Some(StateKind::Aggregating) => "aggregating",
             Some(StateKind::Groups) => "groups",
             Some(StateKind::Timers) => "timers",
-            None => "operator",
+            None => self.registered().map_or("operator", OperatorStateKind::name),
+        }
+    }
+
+    /// What becomes of it at another parallelism, if it is an operator state that a function registered.
+    pub fn registered(&self) -> Option<OperatorStateKind> {
+        match self.state {
+            StateEntry::Keyed(_) => None,
+            StateEntry::Operator(state) => state.kind,
         }
     }
 
@@ -256,10 +266,19 @@ impl<'a> StateRef<'a> {
         }
     }
 
-    /// The names of the columns that tell its rows apart; all of them for operator state, which may hold a row twice.
+    /// True if no two rows of it may be the same in these columns.
+    fn tells_rows_apart(&self) -> bool {
+        self.descriptor().is_some() || self.registered().is_some()
+    }
+
+    /// The names of the columns that tell its rows apart; all of them for operator state of sources and sinks, which may hold a row twice.
     fn identity(&self) -> Vec<String> {
         let names = |columns: &Schema| columns.columns.iter().map(|c| c.name.clone()).collect::<Vec<_>>();
-        let Some(descriptor) = self.descriptor() else { return names(&self.columns()) };
+        let Some(descriptor) = self.descriptor() else {
+            // `subtask`, and `list_index` or `map_key`
+            let told_apart = if self.registered().is_some() { 2 } else { usize::MAX };
+            return names(&self.columns()).into_iter().take(told_apart).collect();
+        };
         let mut identity = names(&descriptor.key);
         let value = names(&descriptor.value);
         match descriptor.kind {

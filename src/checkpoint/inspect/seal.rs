@@ -87,7 +87,7 @@ fn measure_state(
         entries.insert(file.path.clone(), FileEntry { rows: Some(rows), bytes: Some(bytes), xxh3: Some(xxh3), ..bare });
         sound.push(file);
     }
-    if state.descriptor().is_some() {
+    if state.tells_rows_apart() {
         check_keys(snapshot, state, &sound, defects)?;
     }
     Ok(())

@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::time::Duration;
 
-const UID: &str = "totals/group-aggregate-1";
+pub(super) const UID: &str = "totals/group-aggregate-1";
 const STATE: &str = "totals/group-aggregate-1/groups";
 
 fn schema(columns: &[(&str, &str)]) -> Schema {
@@ -25,7 +25,7 @@ fn schema(columns: &[(&str, &str)]) -> Schema {
     Schema::new(columns.iter().map(column).collect())
 }
 
-fn descriptor() -> StateDescriptor {
+pub(super) fn descriptor() -> StateDescriptor {
     StateDescriptor {
         name: "groups".to_owned(),
         kind: StateKind::Groups,
@@ -58,7 +58,7 @@ fn batch(rows: &[Row<'_>], groups: usize) -> RecordBatch {
     RecordBatch::try_new(descriptor().columns().to_arrow(), columns).unwrap()
 }
 
-fn header(id: u64, groups: usize, uids: &[&str]) -> ManifestHeader {
+pub(super) fn header(id: u64, groups: usize, uids: &[&str]) -> ManifestHeader {
     let operator = |uid: &&str| OperatorHeader { uid: OperatorUid::new(*uid), kind: String::new(), parallelism: Parallelism::ONE };
     ManifestHeader {
         job: JobEntry { name: "flights".to_owned(), id: JobId::from_u128(42) },
@@ -93,13 +93,10 @@ fn saved_with(dir: &Path, rows: &[Row<'_>], groups: usize, descriptor: StateDesc
         let mine = arrow::compute::filter_record_batch(&all, &mine.into()).unwrap();
         let state = StateSnapshot { descriptor: Arc::new(descriptor.clone()), batches: Box::new(std::iter::once(Ok(mine))) };
         let keyed = KeyedSnapshot { states: vec![state], store: None };
-        let operator_state = Vec::new();
-        written.push(
-            write_subtask(&target, SubtaskSnapshot { operator: OperatorUid::new(UID), subtask: index, keyed, operator_state }).unwrap(),
-        );
+        written.push(write_subtask(&target, SubtaskSnapshot::keyed(OperatorUid::new(UID), index, keyed)).unwrap());
     }
     let source =
-        SubtaskSnapshot { operator: OperatorUid::new("bids"), subtask: 0, keyed: KeyedSnapshot::default(), operator_state: vec![splits()] };
+        SubtaskSnapshot { operator_state: vec![splits()], ..SubtaskSnapshot::keyed(OperatorUid::new("bids"), 0, KeyedSnapshot::default()) };
     written.push(write_subtask(&target, source).unwrap());
     complete(&target, header(7, groups, &["bids", UID, "out"]), written).unwrap();
     dir.to_owned()
@@ -111,7 +108,7 @@ fn saved(dir: &Path, rows: &[Row<'_>]) -> PathBuf {
 
 const ROWS: [Row<'static>; 5] = [(Some("UA"), 5, 100), (Some("AA"), 7, 250), (None, 1, 0), (Some("DL"), 7, 3), (Some("9E"), 2, 75)];
 
-fn opened(path: &Path) -> Snapshot {
+pub(super) fn opened(path: &Path) -> Snapshot {
     Snapshot::open(LocalStorage::shared(), path.to_str().unwrap()).unwrap()
 }
 
@@ -401,9 +398,10 @@ fn a_difference_names_types_that_changed_and_compares_what_is_left() {
     assert_eq!(now.columns().columns.len(), 5);
 }
 
-fn plan(target: &Path, descriptor: StateDescriptor, rows_at_once: usize) -> Bootstrap {
-    let operator = |uid: &str, states: Vec<Arc<StateDescriptor>>| {
-        (OperatorHeader { uid: OperatorUid::new(uid), kind: String::new(), parallelism: Parallelism::ONE }, states)
+pub(super) fn plan(target: &Path, descriptor: StateDescriptor, rows_at_once: usize) -> Bootstrap {
+    let operator = |uid: &str, keyed: Vec<Arc<StateDescriptor>>| {
+        let states = ImportedStates { keyed, operator: Vec::new() };
+        (OperatorHeader { uid: OperatorUid::new(uid), kind: String::new(), parallelism: Parallelism::new(3).unwrap() }, states)
     };
     Bootstrap {
         storage: LocalStorage::shared(),

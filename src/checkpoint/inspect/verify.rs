@@ -10,7 +10,8 @@ use crate::checkpoint::error::RestoreError;
 use crate::checkpoint::manifest::FileEntry;
 use crate::state::StateDescriptor;
 use crate::types::{KeyGroup, MaxParallelism};
-use arrow::array::{Array, RecordBatch};
+use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::datatypes::Int32Type;
 use std::collections::BTreeMap;
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -52,7 +53,7 @@ pub fn verify(snapshot: &Snapshot) -> Result<Verified, InspectError> {
                 sound.push(file);
             }
         }
-        if state.form() == Form::Columns && state.descriptor().is_some() {
+        if state.form() == Form::Columns && state.tells_rows_apart() {
             check_keys(snapshot, &state, &sound, &mut verified.defects)?;
         }
     }
@@ -86,7 +87,7 @@ pub(super) fn check_rows(snapshot: &Snapshot, state: &StateRef<'_>, file: &FileE
     {
         defects.list.push(whole(format!("{} rows, {expected} were written", batches.rows)));
     }
-    let mut check = RowCheck::new(snapshot.manifest().max_parallelism, state.descriptor());
+    let mut check = RowCheck::new(snapshot.manifest().max_parallelism, state);
     let columns = state.columns();
     for batch in batches {
         let read = batch.and_then(|batch| {
@@ -116,6 +117,8 @@ pub(super) fn check_rows(snapshot: &Snapshot, state: &StateRef<'_>, file: &FileE
 struct RowCheck<'a> {
     max: MaxParallelism,
     descriptor: Option<&'a StateDescriptor>,
+    /// How many subtasks saved it, of operator state that a function registered.
+    subtasks: Option<usize>,
     /// Rows so far.
     row: u64,
     last: i32,
@@ -126,9 +129,10 @@ struct RowCheck<'a> {
 }
 
 impl<'a> RowCheck<'a> {
-    fn new(max: MaxParallelism, descriptor: Option<&'a StateDescriptor>) -> Self {
+    fn new(max: MaxParallelism, state: &StateRef<'a>) -> Self {
         let (range, order, group) = Default::default();
-        Self { max, descriptor, row: 0, last: 0, range, order, group, lossy: BTreeMap::new() }
+        let subtasks = state.registered().map(|_| state.operator.parallelism.get());
+        Self { max, descriptor: state.descriptor(), subtasks, row: 0, last: 0, range, order, group, lossy: BTreeMap::new() }
     }
 
     /// Another tool may have written fractions where whole numbers belong: what a conversion would cut off is a defect.
@@ -154,6 +158,7 @@ impl<'a> RowCheck<'a> {
 
     fn take(&mut self, batch: &RecordBatch) -> Result<(), String> {
         let Some(descriptor) = self.descriptor else {
+            self.take_subtasks(batch);
             self.row += batch.num_rows() as u64;
             return Ok(());
         };
@@ -174,6 +179,17 @@ impl<'a> RowCheck<'a> {
             self.row += 1;
         }
         Ok(())
+    }
+
+    /// A row of operator state is of a subtask that there was.
+    fn take_subtasks(&mut self, batch: &RecordBatch) {
+        let column = batch.columns().first().and_then(|column| column.as_primitive_opt::<Int32Type>());
+        let (Some(subtasks), Some(column)) = (self.subtasks, column) else { return };
+        for (row, found) in (self.row..).zip(column.values()) {
+            if usize::try_from(*found).map_or(true, |found| found >= subtasks) {
+                self.range.note(row, || format!("subtask {found}, there were {subtasks}"));
+            }
+        }
     }
 
     fn defects(self, path: PathBuf) -> Vec<Defect> {

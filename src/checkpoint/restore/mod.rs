@@ -10,7 +10,7 @@ pub use rules::RestoreRules;
 
 use super::error::RestoreError;
 use super::manifest::Manifest;
-use crate::state::StateDescriptor;
+use crate::state::{OperatorStateDescriptor, StateDescriptor};
 use crate::types::{ByteSize, MaxParallelism, OperatorUid, Parallelism, Schema};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -33,12 +33,22 @@ pub struct OperatorStates {
 /// One operator state of the job that is to be started.
 #[derive(Debug, Clone)]
 pub struct OperatorStateSpec {
-    /// `splits`, `writer`, `committables`, …
+    /// `splits`, `writer`, `committables`, …, or what a function calls it.
     pub name: String,
     /// Its columns, if they are known before the start.
     pub columns: Option<Schema>,
     /// For rows that were on their way to the operator: who may take them.
     pub in_flight: Option<InFlight>,
+    /// What it is, if a function registers it.
+    pub registered: Option<OperatorStateDescriptor>,
+}
+
+impl OperatorStateSpec {
+    /// A state that a function registers.
+    pub fn of(descriptor: OperatorStateDescriptor) -> Self {
+        let (name, columns) = (descriptor.name.clone(), Some(descriptor.columns.clone()));
+        Self { name, columns, in_flight: None, registered: Some(descriptor) }
+    }
 }
 
 /// Who may take rows that were on their way when an unaligned checkpoint was taken.

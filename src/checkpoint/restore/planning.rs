@@ -2,8 +2,10 @@
 
 use super::rules::{DroppedState, Renamed, prefixes};
 use super::{DropReason, InFlight, OperatorStates, Outcome, RestorePlan, RestoreRequest, StatePlan};
-use crate::checkpoint::manifest::{KeyedStateEntry, Manifest, OperatorEntry};
-use crate::state::{Compatibility, StateDescriptor, added_accumulators, compatibility, keys_move};
+use crate::checkpoint::manifest::{KeyedStateEntry, Manifest, OperatorEntry, OperatorStateEntry};
+use crate::state::{
+    Compatibility, OperatorStateDescriptor, StateDescriptor, added_accumulators, compatibility, keys_move, operator_compatibility,
+};
 use crate::types::{ByteSize, MaxParallelism, OperatorUid, Schema, nearest};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -112,7 +114,10 @@ impl Planning<'_> {
                         saved.parallelism
                     ))
                 }
-                (Some(part), _, _) => compare_columns(&part.columns, now.columns.as_ref()),
+                (Some(part), _, _) => match &now.registered {
+                    Some(now) => compare_registered(part, now),
+                    None => compare_columns(&part.columns, now.columns.as_ref()),
+                },
                 (None, _, _) => Outcome::New,
             };
             self.state(uid, &now.name, outcome, part.map_or((0, ByteSize(0)), |s| (s.rows(), s.bytes())));
@@ -124,7 +129,8 @@ impl Planning<'_> {
             }
         }
         for state in parts.iter().filter(|s| !s.files.is_empty() && !operator.operator_states.iter().any(|n| n.name == s.name)) {
-            self.lost_state(uid, &state.name, None, (state.rows(), state.bytes()));
+            let hint = self.renamed_list(operator, state);
+            self.lost_state(uid, &state.name, hint, (state.rows(), state.bytes()));
         }
     }
 
@@ -209,6 +215,18 @@ impl Planning<'_> {
         self.lost_state(uid, &saved.name, hint, size);
     }
 
+    /// The rule that would keep an operator state of a function, if it was renamed, perhaps.
+    fn renamed_list(&self, operator: &OperatorStates, saved: &OperatorStateEntry) -> Option<String> {
+        let uid = &operator.uid;
+        let was = saved.descriptor()?;
+        let new = |name: &str| self.states.iter().any(|s| s.uid == *uid && s.name == name && s.outcome == Outcome::New);
+        let fits =
+            |now: &&OperatorStateDescriptor| new(&now.name) && !matches!(operator_compatibility(&was, now), Compatibility::Incompatible(_));
+        let mut fitting = operator.operator_states.iter().filter_map(|now| now.registered.as_ref()).filter(fits);
+        let now = fitting.next().filter(|_| fitting.next().is_none())?;
+        Some(format!("states = {{ \"{uid}/{}\" = \"{}\" }}", was.name, now.name))
+    }
+
     fn lost_state(&mut self, uid: &OperatorUid, name: &str, hint: Option<String>, size: (u64, ByteSize)) {
         if self.request.allow_non_restored {
             self.state(uid, name, Outcome::Dropped(DropReason::Flag), size);
@@ -254,6 +272,18 @@ fn rename_rule(old: &OperatorUid, new: &OperatorUid) -> String {
 
 fn takes_over(saved: &StateDescriptor, now: &StateDescriptor) -> bool {
     saved.name == now.name && !matches!(compatibility(saved, now), Compatibility::Incompatible(_))
+}
+
+/// Compares an operator state that a function registers.
+fn compare_registered(saved: &OperatorStateEntry, now: &OperatorStateDescriptor) -> Outcome {
+    let Some(saved) = saved.descriptor() else {
+        return Outcome::Incompatible(format!("no function saved it, and it is {} state now; [restore] drop starts without it", now.kind));
+    };
+    match operator_compatibility(&saved, now) {
+        Compatibility::Same => Outcome::Restored,
+        Compatibility::Evolves(how) => Outcome::Converted(how),
+        Compatibility::Incompatible(reason) => Outcome::Incompatible(reason),
+    }
 }
 
 fn compare_columns(saved: &Schema, now: Option<&Schema>) -> Outcome {

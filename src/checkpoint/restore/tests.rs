@@ -30,7 +30,7 @@ fn manifest() -> Manifest {
         operator_states: Vec::new(),
         stores: Vec::new(),
     };
-    let splits = OperatorStateEntry { name: "splits".to_owned(), columns: schema(&[("path", "STRING")]), files: files("s") };
+    let splits = OperatorStateEntry { name: "splits".to_owned(), kind: None, columns: schema(&[("path", "STRING")]), files: files("s") };
     let bids = OperatorEntry { operator_states: vec![splits], ..operator("bids") };
     let count = KeyedStateEntry { descriptor: descriptor("count", "BIGINT"), files: files("c") };
     let totals = OperatorEntry { keyed_states: vec![count], ..operator("totals") };
@@ -56,7 +56,7 @@ fn job(keyed: Vec<StateDescriptor>, splits: Option<Schema>) -> Vec<OperatorState
         parallelism: Parallelism::new(4).unwrap(),
         retracts: false,
     };
-    let splits = vec![OperatorStateSpec { name: "splits".to_owned(), columns: splits, in_flight: None }];
+    let splits = vec![OperatorStateSpec { name: "splits".to_owned(), columns: splits, in_flight: None, registered: None }];
     vec![
         OperatorStates { operator_states: splits, ..operator("bids") },
         OperatorStates { keyed: keyed.into_iter().map(Arc::new).collect(), ..operator("totals") },
@@ -295,14 +295,15 @@ fn an_aggregate_is_added_unless_rows_may_be_taken_back_that_it_has_never_seen() 
 #[test]
 fn rows_on_their_way_are_restored_at_another_parallelism_unless_they_belong_to_a_subtask() {
     let columns = schema(&[("subtask", "INT NOT NULL"), ("kind", "TINYINT NOT NULL")]);
-    let in_flight = |files| OperatorStateEntry { name: "in-flight-0".to_owned(), columns: columns.clone(), files };
+    let in_flight = |files| OperatorStateEntry { name: "in-flight-0".to_owned(), kind: None, columns: columns.clone(), files };
     let mut job = job(vec![descriptor("count", "BIGINT")], None);
     let rules = RestoreRules::default();
     let request = RestoreRequest { path: "/s", max_parallelism: None, allow_non_restored: false, rules: &rules };
     for (moves, parallelism, restored) in
         [(InFlight::Anywhere, 1, true), (InFlight::Anywhere, 4, true), (InFlight::SameSubtask, 1, true), (InFlight::SameSubtask, 4, false)]
     {
-        let spec = OperatorStateSpec { name: "in-flight-0".to_owned(), columns: Some(columns.clone()), in_flight: Some(moves) };
+        let spec =
+            OperatorStateSpec { name: "in-flight-0".to_owned(), columns: Some(columns.clone()), in_flight: Some(moves), registered: None };
         job[1].operator_states = vec![spec];
         job[1].parallelism = Parallelism::new(parallelism).unwrap();
         let mut saved = manifest();
@@ -312,4 +313,57 @@ fn rows_on_their_way_are_restored_at_another_parallelism_unless_they_belong_to_a
         saved.operators[1].operator_states = vec![in_flight(Vec::new())];
         assert!(plan_restore(&saved, &job, request).problems.is_empty(), "no rows, no problem");
     }
+}
+
+#[test]
+fn operator_states_of_functions_are_converted_like_keyed_ones_and_refused_with_reasons() {
+    use crate::state::{OperatorStateDescriptor, OperatorStateKind};
+    use crate::types::{LogicalType, TypeKind};
+    let rules =
+        |kind: TypeKind| OperatorStateDescriptor::broadcast("rules", LogicalType::nullable(TypeKind::Int), LogicalType::nullable(kind));
+    let mut saved = manifest();
+    let entry = OperatorStateEntry {
+        name: "rules".to_owned(),
+        kind: Some(OperatorStateKind::Broadcast),
+        columns: rules(TypeKind::Int).columns,
+        files: files("r"),
+    };
+    saved.operators[1].operator_states = vec![entry];
+    let outcome = |spec: Vec<OperatorStateSpec>, allow: bool| {
+        let mut job = job(vec![descriptor("count", "BIGINT")], None);
+        job[1].operator_states = spec;
+        let rules = RestoreRules::default();
+        let plan =
+            plan_restore(&saved, &job, RestoreRequest { path: "/s", max_parallelism: None, allow_non_restored: allow, rules: &rules });
+        let state = plan.states.iter().find(|s| s.name != "splits" && s.name != "count").unwrap().clone();
+        (state.outcome, plan.problems)
+    };
+    assert_eq!(outcome(vec![OperatorStateSpec::of(rules(TypeKind::Int))], false), (Outcome::Restored, Vec::new()));
+    let widened = outcome(vec![OperatorStateSpec::of(rules(TypeKind::BigInt))], false);
+    assert_eq!(widened, (Outcome::Converted("value widens from INT to BIGINT".to_owned()), Vec::new()));
+    let (text, problems) = outcome(vec![OperatorStateSpec::of(rules(TypeKind::String))], true);
+    assert!(matches!(&text, Outcome::Incompatible(why) if why.contains("value was INT and is STRING")), "{text:?}");
+    assert!(problems[0].contains("State rules of operator totals is incompatible"), "{problems:?}");
+    let list = OperatorStateDescriptor::list("rules", LogicalType::nullable(TypeKind::Int));
+    let (kind, _) = outcome(vec![OperatorStateSpec::of(list)], false);
+    assert!(matches!(&kind, Outcome::Incompatible(why) if why.contains("saved as broadcast state and is operator-list state")), "{kind:?}");
+    let (gone, problems) = outcome(Vec::new(), false);
+    assert!(matches!(&gone, Outcome::Unclaimed(how) if how.contains("drop = [\"totals/rules\"]")), "{gone:?}");
+    assert!(problems[0].contains("state rules of operator totals"), "{problems:?}");
+    let named = OperatorStateDescriptor { name: "limits".to_owned(), ..rules(TypeKind::BigInt) };
+    let mut renamed = job(vec![descriptor("count", "BIGINT")], None);
+    renamed[1].operator_states = vec![OperatorStateSpec::of(named)];
+    let none = RestoreRules::default();
+    let request = RestoreRequest { path: "/s", max_parallelism: None, allow_non_restored: false, rules: &none };
+    let lost = plan_restore(&saved, &renamed, request).states.into_iter().find(|s| s.name == "rules").unwrap();
+    assert!(
+        matches!(&lost.outcome, Outcome::Unclaimed(how) if how.contains("states = { \"totals/rules\" = \"limits\" } keeps it")),
+        "{lost:?}"
+    );
+    let rule = RestoreRules { states: pairs(&[("totals/rules", "limits")]), ..RestoreRules::default() };
+    let kept = plan_restore(&saved, &renamed, RestoreRequest { rules: &rule, ..request });
+    assert!(kept.problems.is_empty() && kept.states.iter().any(|s| s.name == "limits" && s.renamed_from.is_some()), "{kept:?}");
+    assert_eq!(outcome(Vec::new(), true), (Outcome::Dropped(DropReason::Flag), Vec::new()));
+    let new = OperatorStateSpec::of(OperatorStateDescriptor::list("fresh", LogicalType::nullable(TypeKind::Int)));
+    assert_eq!(outcome(vec![new], true).0, Outcome::New);
 }

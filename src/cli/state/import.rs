@@ -2,7 +2,7 @@
 
 use super::failed;
 use super::table::size;
-use crate::checkpoint::inspect::{Bootstrap, Import, ImportFormat, bootstrap};
+use crate::checkpoint::inspect::{Bootstrap, Import, ImportFormat, ImportedStates, bootstrap};
 use crate::checkpoint::{JobEntry, OperatorHeader, path_of_text};
 use crate::cli::command::JobSource;
 use crate::cli::load::load_job;
@@ -55,8 +55,11 @@ fn plan(graph: &JobGraph, target: PathBuf, storage: Arc<dyn Storage>) -> Bootstr
             NodeKind::Operator(factory) => factory.describe(),
             NodeKind::Sink(sink) => sink.describe(),
         };
-        let keyed = states.iter().find(|s| s.uid == node.uid).map(|s| s.keyed.clone()).unwrap_or_default();
-        (OperatorHeader { uid: node.uid.clone(), kind, parallelism: node.parallelism }, keyed)
+        let own = states.iter().find(|s| s.uid == node.uid).map(|s| ImportedStates {
+            keyed: s.keyed.clone(),
+            operator: s.operator_states.iter().filter_map(|s| s.registered.clone()).map(Arc::new).collect(),
+        });
+        (OperatorHeader { uid: node.uid.clone(), kind, parallelism: node.parallelism }, own.unwrap_or_default())
     };
     Bootstrap {
         storage,

@@ -29,7 +29,7 @@ pub(crate) struct FunctionSources<'a> {
 }
 
 /// The keys of a transform with a function.
-pub(crate) const KEYS: &[&str] = &["input", "key-by", "output", "outputs", "script", "lua", "function", "state", "uid"];
+pub(crate) const KEYS: &[&str] = &["input", "broadcast", "key-by", "output", "outputs", "script", "lua", "function", "state", "uid"];
 
 /// The keys of which exactly one says what runs.
 const BODIES: [&str; 3] = ["script", "lua", "function"];
@@ -46,6 +46,8 @@ enum Body {
 pub(crate) struct ProcessPlan {
     /// Its inputs: the tables' names, and what they are.
     pub(crate) inputs: Vec<(String, TableDeclaration)>,
+    /// Its broadcast input, if it has one.
+    pub(crate) broadcast: Option<(String, TableDeclaration)>,
     /// Names of the key columns.
     key_by: Vec<String>,
     outputs: Vec<OutputSpec>,
@@ -60,8 +62,13 @@ pub(crate) fn is_process(spec: &TableSpec) -> bool {
 }
 
 /// The tables that such a transform reads.
-pub(crate) fn inputs_of(spec: &TableSpec) -> Vec<String> {
-    let names = spec.text("input").filter(|text| !text.is_broken()).map(|text| text.as_str().split(';').map(str::to_owned));
+pub(crate) fn tables_of(spec: &TableSpec) -> Vec<String> {
+    ["input", "broadcast"].into_iter().flat_map(|key| names_in(spec, key)).collect()
+}
+
+/// The names of tables under `key`.
+fn names_in(spec: &TableSpec, key: &str) -> Vec<String> {
+    let names = spec.text(key).filter(|text| !text.is_broken()).map(|text| text.as_str().split(';').map(str::to_owned));
     names.into_iter().flatten().filter(|name| !name.is_empty()).collect()
 }
 
@@ -86,7 +93,11 @@ impl ProcessPlan {
         let key_by = read_key(spec, &inputs, problems);
         let outputs = read_outputs(spec, problems);
         let states = states::read_states(spec, problems);
+        let broadcast = read_broadcast(spec, tables, problems);
         let body = read_body(spec, sources, &settings.directory, problems);
+        if let Some(body) = &body {
+            check_shape(spec, body, inputs.len(), problems);
+        }
         if key_by.is_empty()
             && let Some(entry) = spec.entries.iter().find(|entry| entry.key.starts_with("state."))
         {
@@ -96,7 +107,7 @@ impl ProcessPlan {
         if problems.len() > before {
             return None;
         }
-        let plan = Self { inputs, key_by, outputs, states, body: body?, limits: settings.script };
+        let plan = Self { inputs, broadcast, key_by, outputs, states, body: body?, limits: settings.script };
         plan.check_script(spec, problems)?;
         Some(plan)
     }
@@ -122,7 +133,7 @@ impl ProcessPlan {
             Body::Function(_) => MentionedColumns::All,
         };
         let mut used: BTreeMap<String, BTreeSet<usize>> = BTreeMap::new();
-        for (name, table) in &self.inputs {
+        for (name, table) in self.inputs.iter().chain(&self.broadcast) {
             let is_used = |at: &usize| {
                 let column = &table.schema.columns[*at].name;
                 mentioned.contains(column) || self.key_by.contains(column) || table.time_attribute == Some(*at)
@@ -132,28 +143,35 @@ impl ProcessPlan {
         used
     }
 
-    /// The operator, for inputs of which only the columns at these positions arrive, in this order, and the key columns' positions
-    /// among them.
-    pub(crate) fn build(&self, arriving: &[Vec<usize>]) -> (ProcessOperatorFactory, Vec<Vec<usize>>) {
-        let schemas: Vec<Schema> = self.inputs.iter().zip(arriving).map(|((_, table), columns)| table.schema.project(columns)).collect();
-        let keys: Vec<Vec<usize>> =
-            schemas.iter().map(|schema| self.key_by.iter().filter_map(|name| schema.index_of(name)).collect()).collect();
-        let times = self
-            .inputs
-            .iter()
-            .zip(arriving)
-            .map(|((_, table), columns)| table.time_attribute.and_then(|time| columns.iter().position(|column| *column == time)));
-        let times: Vec<Option<usize>> = times.collect();
-        let inputs = schemas.iter().zip(&keys).zip(&times);
-        let inputs =
-            inputs.map(|((schema, key_by), rowtime)| ProcessInput { schema: schema.clone(), key_by: key_by.clone(), rowtime: *rowtime });
+    /// The tables that it reads: its inputs, then the one that is broadcast.
+    pub(crate) fn reads(&self) -> impl Iterator<Item = &(String, TableDeclaration)> {
+        self.inputs.iter().chain(&self.broadcast)
+    }
+
+    /// The operator, for tables ([`Self::reads`]) of which only the columns at these positions arrive, in this order, and the inputs
+    /// that it has.
+    pub(crate) fn build(&self, arriving: &[Vec<usize>]) -> (ProcessOperatorFactory, Vec<ProcessInput>) {
+        let input = |(at, ((_, table), columns)): (usize, (&(String, TableDeclaration), &Vec<usize>))| {
+            let (schema, broadcast) = (table.schema.project(columns), at >= self.inputs.len());
+            let key_by = if broadcast { &[][..] } else { &self.key_by };
+            ProcessInput {
+                key_by: key_by.iter().filter_map(|name| schema.index_of(name)).collect(),
+                schema,
+                rowtime: table.time_attribute.and_then(|time| columns.iter().position(|column| *column == time)),
+                broadcast,
+            }
+        };
+        let inputs: Vec<ProcessInput> = self.reads().zip(arriving).enumerate().map(input).collect();
         let outputs = self.outputs.iter().map(|output| ProcessOutput { name: output.name.clone(), schema: output.schema.clone() });
-        let spec = ProcessSpec { inputs: inputs.collect(), outputs: outputs.collect() };
+        let spec = ProcessSpec { inputs: inputs.clone(), outputs: outputs.collect() };
         let function: Arc<dyn ProcessFactory> = match &self.body {
-            Body::Script { chunk, text } => Arc::new(ScriptFactory::new(Arc::new(self.script(chunk, text, schemas, times)))),
+            Body::Script { chunk, text } => {
+                let (schemas, times) = inputs.iter().map(|input| (input.schema.clone(), input.rowtime)).unzip();
+                Arc::new(ScriptFactory::new(Arc::new(self.script(chunk, text, schemas, times))))
+            }
             Body::Function(function) => Arc::clone(function),
         };
-        (ProcessOperatorFactory::new(spec, function), keys)
+        (ProcessOperatorFactory::new(spec, function), inputs)
     }
 
     fn script(&self, chunk: &str, text: &str, schemas: Vec<Schema>, time: Vec<Option<usize>>) -> ScriptSpec {
@@ -219,7 +237,7 @@ fn read_inputs(
 ) -> Vec<(String, TableDeclaration)> {
     let help = "name the sources or transforms whose rows it takes".to_owned();
     let Some(text) = required("transforms", spec, "input", help, problems) else { return Vec::new() };
-    let names = inputs_of(spec);
+    let names = names_in(spec, "input");
     if names.is_empty() {
         problems.push(Problem::at(text.place(), format!("transform \"{}\" has no input", spec.name)));
     }
@@ -229,20 +247,82 @@ fn read_inputs(
             problems.push(Problem::at(text.place(), text.mask(&format!("transform \"{}\" reads \"{name}\" twice", spec.name))));
             continue;
         }
-        match tables.get(&name) {
-            Some(table) if table.mode == ChangelogMode::AppendOnly => inputs.push((name, table.clone())),
-            Some(_) => {
-                let message = format!("a function takes new rows alone, but \"{name}\" updates and deletes rows that it has emitted");
-                problems.push(Problem::at(text.place(), text.mask(&message)));
-            }
-            None => {
-                let message = text.mask(&format!("there is no source or transform called \"{name}\""));
-                let problem = Problem::at(text.place(), message);
-                problems.push(problem.nearest(&name, tables.keys().map(String::as_str)));
-            }
-        }
+        inputs.extend(read_table(text, name, tables, problems));
     }
     inputs
+}
+
+/// The table called `name`, if a function can take its rows.
+fn read_table(
+    text: &Text,
+    name: String,
+    tables: &BTreeMap<String, TableDeclaration>,
+    problems: &mut Vec<Problem>,
+) -> Option<(String, TableDeclaration)> {
+    match tables.get(&name) {
+        Some(table) if table.mode == ChangelogMode::AppendOnly => return Some((name, table.clone())),
+        Some(_) => {
+            let message = format!("a function takes new rows alone, but \"{name}\" updates and deletes rows that it has emitted");
+            problems.push(Problem::at(text.place(), text.mask(&message)));
+        }
+        None => {
+            let message = text.mask(&format!("there is no source or transform called \"{name}\""));
+            let problem = Problem::at(text.place(), message);
+            problems.push(problem.nearest(&name, tables.keys().map(String::as_str)));
+        }
+    }
+    None
+}
+
+fn read_broadcast(
+    spec: &TableSpec,
+    tables: &BTreeMap<String, TableDeclaration>,
+    problems: &mut Vec<Problem>,
+) -> Option<(String, TableDeclaration)> {
+    let text = spec.text("broadcast").filter(|text| !text.is_broken())?;
+    let mut names = names_in(spec, "broadcast").into_iter();
+    match (names.next(), names.next()) {
+        (Some(name), None) => read_table(text, name, tables, problems),
+        (first, _) => {
+            let what = if first.is_none() { "names no source or transform" } else { "names more than one source or transform" };
+            let problem = Problem::at(text.place(), format!("transform \"{}\": broadcast {what}", spec.name));
+            problems.push(problem.help("a function has one broadcast input; a query with UNION ALL makes one of several"));
+            None
+        }
+    }
+}
+
+/// A function takes the inputs that its trait says.
+fn check_shape(spec: &TableSpec, body: &Body, inputs: usize, problems: &mut Vec<Problem>) {
+    let shape = match body {
+        Body::Script { .. } => None,
+        Body::Function(function) => function.shape(),
+    };
+    let broadcast = spec.get("broadcast");
+    if let (Body::Script { .. }, Some(entry)) = (body, broadcast) {
+        let message = format!("transform \"{}\": a script has no broadcast input", spec.name);
+        problems.push(Problem::at(&entry.key_place, message).help("write it under input, or write the function in Rust"));
+    }
+    let (Some(shape), Some(function)) = (shape, spec.text("function")) else { return };
+    let (name, kind) = (function.as_str(), shape.name);
+    let mut wrong = |place: &Place, what: &str, help: &str| {
+        problems.push(Problem::at(place, function.mask(&format!("function \"{name}\" is a {kind}: {what}"))).help(help));
+    };
+    match broadcast {
+        Some(entry) if !shape.broadcast => {
+            wrong(&entry.key_place, "it has no broadcast input", "leave broadcast out, or register a BroadcastProcessFunction");
+        }
+        None if shape.broadcast => {
+            wrong(function.place(), "it needs a broadcast input", "write broadcast = \"<source or transform>\"");
+        }
+        _ => {}
+    }
+    if shape.keyed && spec.get("key-by").is_none() {
+        wrong(function.place(), "its input needs a key", "write key-by = [\"<column>\", …]");
+    }
+    if let Some(text) = spec.text("input").filter(|_| inputs > 1) {
+        wrong(text.place(), "it takes one input", "a query with UNION ALL makes one of several");
+    }
 }
 
 fn read_key(spec: &TableSpec, inputs: &[(String, TableDeclaration)], problems: &mut Vec<Problem>) -> Vec<String> {

@@ -1,5 +1,6 @@
 //! Whole job files: right ones become graphs, wrong ones say what is wrong and where.
 
+mod broadcast;
 mod functions;
 mod graphs;
 mod reference;
@@ -12,6 +13,11 @@ use crate::types::Parallelism;
 use std::path::Path;
 
 fn load_with(file: &str, overrides: &[&str]) -> Result<Loaded, String> {
+    load_calling(file, overrides, &Functions::new())
+}
+
+/// The same in a program with functions.
+fn load_calling(file: &str, overrides: &[&str], functions: &Functions) -> Result<Loaded, String> {
     let overrides: Vec<String> = overrides.iter().map(|flag| (*flag).to_owned()).collect();
     let context = LoadContext {
         file_name: "job.toml",
@@ -22,7 +28,7 @@ fn load_with(file: &str, overrides: &[&str]) -> Result<Loaded, String> {
         checkpoint_dir: "/state/checkpoints".into(),
         savepoint_dir: "/state/savepoints".into(),
         read: &|path| Err(format!("{} is not there", path.display())),
-        functions: &Functions::new(),
+        functions,
     };
     load(file, &context).map_err(|problems| problems.to_string())
 }

@@ -1,14 +1,17 @@
-//! What a function is given: at its start to make its states, and with each row and timer.
+//! What a function is given: at its start to make its states, with each row and each timer.
 
 use super::descriptor::{
     AggregatingStateDescriptor, Base, ListStateDescriptor, MapStateDescriptor, ReducingStateDescriptor, ValueStateDescriptor,
 };
 use super::error::{FunctionError, FunctionResult};
 use super::handle::{AggregatingState, ListState, MapState, ReducingState, ValueState};
+use super::operator_handle::{BroadcastState, OperatorListState};
 use super::values::{ColumnMap, from_datum, write_row};
 use crate::operator::SubtaskPlace;
-use crate::state::{Fold, KeyRef, KeyedState, StateDescriptor, StateHandle, TimeDomain, TimersHandle};
-use crate::types::{Datum, EventTime, RowBuilder, Schema, WallTime};
+use crate::state::{
+    Fold, KeyRef, KeyedState, OperatorState, OperatorStateDescriptor, StateDescriptor, StateHandle, TimeDomain, TimersHandle,
+};
+use crate::types::{Datum, EventTime, LogicalType, RowBuilder, Schema, WallTime};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::fmt;
@@ -17,8 +20,11 @@ use std::marker::PhantomData;
 /// What a function may use in `open`.
 pub struct RuntimeContext<'a> {
     pub(super) state: &'a mut KeyedState,
+    pub(super) operator_state: &'a mut OperatorState,
     pub(super) key: Option<Schema>,
     pub(super) place: SubtaskPlace,
+    /// Whether the function has a broadcast input.
+    pub(super) broadcast: bool,
 }
 
 impl fmt::Debug for RuntimeContext<'_> {
@@ -31,6 +37,11 @@ impl RuntimeContext<'_> {
     /// The number of this subtask, from 0 on.
     pub const fn index_of_this_subtask(&self) -> usize {
         self.place.index
+    }
+
+    /// How many subtasks the function has.
+    pub const fn number_of_parallel_subtasks(&self) -> usize {
+        self.place.parallelism.get()
     }
 
     /// The value state of this descriptor. Errors if the name is taken, if the input has no key, or if what was restored does not
@@ -77,6 +88,50 @@ impl RuntimeContext<'_> {
         state.map(AggregatingState::new)
     }
 
+    /// A list of this subtask's own, which belongs to no key. At another parallelism the lists of all subtasks are put one after the
+    /// other and divided evenly. Errors if the name is taken, or if what was restored does not fit.
+    pub fn operator_list_state<T: Serialize + DeserializeOwned>(
+        &mut self,
+        descriptor: &ListStateDescriptor<T>,
+    ) -> FunctionResult<OperatorListState<T>> {
+        let element = descriptor.base.type_of::<T>()?;
+        self.operator_list(&descriptor.base, OperatorStateDescriptor::list(&descriptor.base.name, element)).map(OperatorListState::new)
+    }
+
+    /// A list of this subtask's own, which belongs to no key. After a restore every subtask has the lists of all, one after the other,
+    /// and takes of it what it needs. Errors as [`Self::operator_list_state`].
+    pub fn union_list_state<T: Serialize + DeserializeOwned>(
+        &mut self,
+        descriptor: &ListStateDescriptor<T>,
+    ) -> FunctionResult<OperatorListState<T>> {
+        let element = descriptor.base.type_of::<T>()?;
+        self.operator_list(&descriptor.base, OperatorStateDescriptor::union_list(&descriptor.base.name, element))
+            .map(OperatorListState::new)
+    }
+
+    /// The broadcast state of this descriptor: a map of which every subtask has a copy. A type that was given is that of the values.
+    /// Errors as [`Self::operator_list_state`], and if the function has no broadcast input.
+    pub fn broadcast_state<K: Serialize + DeserializeOwned, V: Serialize + DeserializeOwned>(
+        &mut self,
+        descriptor: &MapStateDescriptor<K, V>,
+    ) -> FunctionResult<BroadcastState<K, V>> {
+        let name = &descriptor.base.name;
+        if !self.broadcast {
+            let message = "a broadcast state is written by a KeyedBroadcastProcessFunction or a BroadcastProcessFunction alone";
+            return Err(FunctionError::new(format!("state {name}: {message}")));
+        }
+        lives_for_ever(&descriptor.base)?;
+        let map_key: LogicalType = super::values::logical_type_of::<K>().map_err(|e| FunctionError::new(format!("state {name}: {e}")))?;
+        let value = descriptor.base.type_of::<V>()?;
+        let handle = self.operator_state.register_broadcast(OperatorStateDescriptor::broadcast(name, map_key, value))?;
+        Ok(BroadcastState::new(handle))
+    }
+
+    fn operator_list(&mut self, base: &Base, descriptor: OperatorStateDescriptor) -> FunctionResult<crate::state::OperatorListHandle> {
+        lives_for_ever(base)?;
+        Ok(self.operator_state.register_list(descriptor)?)
+    }
+
     fn register(
         &mut self,
         base: &Base,
@@ -90,9 +145,18 @@ impl RuntimeContext<'_> {
     }
 }
 
+/// As in Flink, entries of keyed state alone expire.
+fn lives_for_ever(base: &Base) -> FunctionResult {
+    if base.ttl.is_some() {
+        return Err(FunctionError::new(format!("state {}: operator state has no time to live: only keyed state has", base.name)));
+    }
+    Ok(())
+}
+
 /// What a function may use with a row or a timer.
 pub struct Context<'a> {
     pub(super) state: &'a mut KeyedState,
+    pub(super) operator_state: &'a mut OperatorState,
     pub(super) timers: Option<TimersHandle>,
     pub(super) key: Option<KeyRef>,
     pub(super) timestamp: Option<i64>,
@@ -110,6 +174,11 @@ impl fmt::Debug for Context<'_> {
 }
 
 impl Context<'_> {
+    /// The same for a shorter time.
+    pub(super) fn again(&mut self) -> Context<'_> {
+        Context { state: self.state, operator_state: self.operator_state, side: self.side, ..*self }
+    }
+
     #[inline]
     pub(super) fn key(&self) -> FunctionResult<KeyRef> {
         self.key.ok_or_else(no_key)

@@ -14,12 +14,44 @@ use std::time::Duration;
 /// Builds a [`StateTtl`] (Flink: `StateTtlConfig`).
 ///
 /// ```
-/// use flink::functions::{StateTtlConfig, TtlUpdate, ValueStateDescriptor};
+/// use flink::functions::{
+///     Collector, Context, FunctionResult, KeyedProcessFunction, RuntimeContext, StateTtlConfig, TtlUpdate, ValueState,
+///     ValueStateDescriptor,
+/// };
+/// use flink::testing::function::FunctionHarness;
 /// use std::time::Duration;
 ///
-/// let ttl = StateTtlConfig::new_builder(Duration::from_secs(3600)).update_type(TtlUpdate::OnReadAndWrite).build();
-/// let descriptor = ValueStateDescriptor::<i64>::new("count").enable_time_to_live(ttl);
-/// # let _ = descriptor;
+/// /// How often each key came without an hour's pause.
+/// #[derive(Default)]
+/// struct Count {
+///     count: ValueState<i64>,
+/// }
+///
+/// impl KeyedProcessFunction for Count {
+///     type In = (String,);
+///     type Out = (String, i64);
+///
+///     fn open(&mut self, context: &mut RuntimeContext<'_>) -> FunctionResult {
+///         let ttl = StateTtlConfig::new_builder(Duration::from_secs(3600)).update_type(TtlUpdate::OnReadAndWrite).build();
+///         self.count = context.value_state(&ValueStateDescriptor::new("count").enable_time_to_live(ttl))?;
+///         Ok(())
+///     }
+///
+///     fn process_element(&mut self, row: (String,), context: &mut Context<'_>, out: &mut Collector<'_, Self::Out>) -> FunctionResult {
+///         let count = self.count.value(context)?.unwrap_or(0) + 1;
+///         self.count.update(context, &count)?;
+///         out.collect(&(row.0, count))
+///     }
+/// }
+///
+/// let harness = FunctionHarness::new(Count::default).input("word STRING").key_by(&["word"]);
+/// let mut harness = harness.output("word STRING, count BIGINT").open()?;
+/// assert_eq!(harness.process(&("a",))?, ["+I[a, 1]"]);
+/// harness.processing_time(3_599_999)?;
+/// assert_eq!(harness.process(&("a",))?, ["+I[a, 2]"]);
+/// harness.processing_time(2 * 3_600_000)?;
+/// assert_eq!(harness.process(&("a",))?, ["+I[a, 1]"]);
+/// # FunctionResult::Ok(())
 /// ```
 #[derive(Debug, Clone, Copy)]
 pub struct StateTtlConfig(StateTtl);
@@ -105,6 +137,7 @@ macro_rules! common {
 ///
 /// ```
 /// use flink::functions::{Collector, Context, FunctionResult, KeyedProcessFunction, RuntimeContext, ValueState, ValueStateDescriptor};
+/// use flink::testing::function::FunctionHarness;
 ///
 /// /// How often each key came so far.
 /// #[derive(Default)]
@@ -127,6 +160,13 @@ macro_rules! common {
 ///         out.collect(&(row.0, count))
 ///     }
 /// }
+///
+/// let harness = FunctionHarness::new(Count::default).input("word STRING, n BIGINT").key_by(&["word"]);
+/// let mut harness = harness.output("word STRING, count BIGINT").open()?;
+/// assert_eq!(harness.process(&("a", 7))?, ["+I[a, 1]"]);
+/// assert_eq!(harness.process(&("b", 7))?, ["+I[b, 1]"]);
+/// assert_eq!(harness.process(&("a", 7))?, ["+I[a, 2]"]);
+/// # FunctionResult::Ok(())
 /// ```
 #[derive(Debug, Clone)]
 pub struct ValueStateDescriptor<T> {
@@ -146,19 +186,41 @@ impl<T: Serialize + DeserializeOwned> ValueStateDescriptor<T> {
 /// A list a key.
 ///
 /// ```
-/// use flink::functions::{Context, FunctionResult, ListState, ListStateDescriptor, RuntimeContext};
+/// use flink::functions::{Collector, Context, FunctionResult, KeyedProcessFunction, ListState, ListStateDescriptor, RuntimeContext};
+/// use flink::testing::function::FunctionHarness;
 ///
-/// fn open(context: &mut RuntimeContext<'_>) -> FunctionResult<ListState<i64>> {
-///     context.list_state(&ListStateDescriptor::new("recent"))
+/// /// The last three prices of each bidder.
+/// #[derive(Default)]
+/// struct Recent {
+///     prices: ListState<i64>,
 /// }
 ///
-/// /// Keeps the last three.
-/// fn keep(recent: &ListState<i64>, value: i64, context: &mut Context<'_>) -> FunctionResult {
-///     let mut values = recent.get(context)?;
-///     values.push(value);
-///     let first = values.len().saturating_sub(3);
-///     recent.update(context, &values[first..])
+/// impl KeyedProcessFunction for Recent {
+///     type In = (i64, i64);
+///     type Out = (i64, Vec<i64>);
+///
+///     fn open(&mut self, context: &mut RuntimeContext<'_>) -> FunctionResult {
+///         self.prices = context.list_state(&ListStateDescriptor::new("prices"))?;
+///         Ok(())
+///     }
+///
+///     fn process_element(&mut self, bid: (i64, i64), context: &mut Context<'_>, out: &mut Collector<'_, Self::Out>) -> FunctionResult {
+///         self.prices.add(context, &bid.1)?;
+///         let prices = self.prices.get(context)?;
+///         let last = &prices[prices.len().saturating_sub(3)..];
+///         self.prices.update(context, last)?;
+///         out.collect(&(bid.0, last.to_vec()))
+///     }
 /// }
+///
+/// let harness = FunctionHarness::new(Recent::default).input("bidder BIGINT, price BIGINT").key_by(&["bidder"]);
+/// let mut harness = harness.output("bidder BIGINT, prices ARRAY<BIGINT>").open()?;
+/// for price in [10, 20, 30] {
+///     harness.process(&(1, price))?;
+/// }
+/// assert_eq!(harness.process(&(1, 40))?, ["+I[1, [20, 30, 40]]"]);
+/// assert_eq!(harness.process(&(2, 50))?, ["+I[2, [50]]"]);
+/// # FunctionResult::Ok(())
 /// ```
 #[derive(Debug, Clone)]
 pub struct ListStateDescriptor<T> {
@@ -178,17 +240,41 @@ impl<T: Serialize + DeserializeOwned> ListStateDescriptor<T> {
 /// A map a key, walked in the order of its keys.
 ///
 /// ```
-/// use flink::functions::{Context, FunctionResult, MapState, MapStateDescriptor, RuntimeContext};
+/// use flink::functions::{Collector, Context, FunctionResult, KeyedProcessFunction, MapState, MapStateDescriptor, RuntimeContext};
+/// use flink::testing::function::FunctionHarness;
 ///
-/// fn open(context: &mut RuntimeContext<'_>) -> FunctionResult<MapState<String, i64>> {
-///     context.map_state(&MapStateDescriptor::new("channels"))
+/// /// How often each bidder came by each channel.
+/// #[derive(Default)]
+/// struct Channels {
+///     channels: MapState<String, i64>,
 /// }
 ///
-/// fn count(channels: &MapState<String, i64>, channel: String, context: &mut Context<'_>) -> FunctionResult<usize> {
-///     let seen = channels.get(context, &channel)?.unwrap_or(0);
-///     channels.put(context, &channel, &(seen + 1))?;
-///     Ok(channels.entries(context)?.len())
+/// impl KeyedProcessFunction for Channels {
+///     type In = (i64, String);
+///     type Out = (i64, String, i64);
+///
+///     fn open(&mut self, context: &mut RuntimeContext<'_>) -> FunctionResult {
+///         self.channels = context.map_state(&MapStateDescriptor::new("channels"))?;
+///         Ok(())
+///     }
+///
+///     fn process_element(&mut self, bid: (i64, String), context: &mut Context<'_>, out: &mut Collector<'_, Self::Out>) -> FunctionResult {
+///         let seen = self.channels.get(context, &bid.1)?.unwrap_or(0);
+///         self.channels.put(context, &bid.1, &(seen + 1))?;
+///         for (channel, times) in self.channels.entries(context)? {
+///             out.collect(&(bid.0, channel, times))?;
+///         }
+///         Ok(())
+///     }
 /// }
+///
+/// let harness = FunctionHarness::new(Channels::default).input("bidder BIGINT, channel STRING").key_by(&["bidder"]);
+/// let mut harness = harness.output("bidder BIGINT, channel STRING, times BIGINT").open()?;
+/// harness.process(&(1, "web"))?;
+/// harness.process(&(1, "app"))?;
+/// harness.process(&(2, "app"))?;
+/// assert_eq!(harness.process(&(1, "web"))?, ["+I[1, app, 1]", "+I[1, web, 2]"]);
+/// # FunctionResult::Ok(())
 /// ```
 #[derive(Debug, Clone)]
 pub struct MapStateDescriptor<K, V> {
@@ -208,16 +294,38 @@ impl<K: Serialize + DeserializeOwned, V: Serialize + DeserializeOwned> MapStateD
 /// One value a key, folded by a function.
 ///
 /// ```
-/// use flink::functions::{Context, FunctionResult, ReducingState, ReducingStateDescriptor, RuntimeContext};
+/// use flink::functions::{
+///     Collector, Context, FunctionResult, KeyedProcessFunction, ReducingState, ReducingStateDescriptor, RuntimeContext,
+/// };
+/// use flink::testing::function::FunctionHarness;
 ///
-/// fn open(context: &mut RuntimeContext<'_>) -> FunctionResult<ReducingState<i64>> {
-///     context.reducing_state(&ReducingStateDescriptor::new("volume", |a: i64, b: i64| a + b))
+/// /// What each bidder has bid altogether.
+/// #[derive(Default)]
+/// struct Volume {
+///     volume: ReducingState<i64>,
 /// }
 ///
-/// fn total(volume: &ReducingState<i64>, price: i64, context: &mut Context<'_>) -> FunctionResult<i64> {
-///     volume.add(context, &price)?;
-///     Ok(volume.get(context)?.unwrap_or(0))
+/// impl KeyedProcessFunction for Volume {
+///     type In = (i64, i64);
+///     type Out = (i64, i64);
+///
+///     fn open(&mut self, context: &mut RuntimeContext<'_>) -> FunctionResult {
+///         self.volume = context.reducing_state(&ReducingStateDescriptor::new("volume", |a: i64, b: i64| a + b))?;
+///         Ok(())
+///     }
+///
+///     fn process_element(&mut self, bid: (i64, i64), context: &mut Context<'_>, out: &mut Collector<'_, Self::Out>) -> FunctionResult {
+///         self.volume.add(context, &bid.1)?;
+///         out.collect(&(bid.0, self.volume.get(context)?.unwrap_or(0)))
+///     }
 /// }
+///
+/// let harness = FunctionHarness::new(Volume::default).input("bidder BIGINT, price BIGINT").key_by(&["bidder"]);
+/// let mut harness = harness.output("bidder BIGINT, volume BIGINT").open()?;
+/// assert_eq!(harness.process(&(1, 10))?, ["+I[1, 10]"]);
+/// assert_eq!(harness.process(&(2, 500))?, ["+I[2, 500]"]);
+/// assert_eq!(harness.process(&(1, 5))?, ["+I[1, 15]"]);
+/// # FunctionResult::Ok(())
 /// ```
 #[derive(Clone)]
 pub struct ReducingStateDescriptor<T> {
@@ -288,7 +396,11 @@ pub trait AggregateFunction: Send + Sync + 'static {
 /// One accumulator a key.
 ///
 /// ```
-/// use flink::functions::{AggregateFunction, AggregatingState, AggregatingStateDescriptor, Context, FunctionResult, RuntimeContext};
+/// use flink::functions::{
+///     AggregateFunction, AggregatingState, AggregatingStateDescriptor, Collector, Context, FunctionResult, KeyedProcessFunction,
+///     RuntimeContext,
+/// };
+/// use flink::testing::function::FunctionHarness;
 ///
 /// struct Mean;
 ///
@@ -310,14 +422,32 @@ pub trait AggregateFunction: Send + Sync + 'static {
 ///     }
 /// }
 ///
-/// fn open(context: &mut RuntimeContext<'_>) -> FunctionResult<AggregatingState<f64, f64>> {
-///     context.aggregating_state(&AggregatingStateDescriptor::new("mean", Mean))
+/// /// The mean price of each bidder.
+/// #[derive(Default)]
+/// struct Prices {
+///     mean: AggregatingState<f64, f64>,
 /// }
 ///
-/// fn mean(state: &AggregatingState<f64, f64>, price: f64, context: &mut Context<'_>) -> FunctionResult<Option<f64>> {
-///     state.add(context, &price)?;
-///     state.get(context)
+/// impl KeyedProcessFunction for Prices {
+///     type In = (i64, f64);
+///     type Out = (i64, Option<f64>);
+///
+///     fn open(&mut self, context: &mut RuntimeContext<'_>) -> FunctionResult {
+///         self.mean = context.aggregating_state(&AggregatingStateDescriptor::new("mean", Mean))?;
+///         Ok(())
+///     }
+///
+///     fn process_element(&mut self, bid: (i64, f64), context: &mut Context<'_>, out: &mut Collector<'_, Self::Out>) -> FunctionResult {
+///         self.mean.add(context, &bid.1)?;
+///         out.collect(&(bid.0, self.mean.get(context)?))
+///     }
 /// }
+///
+/// let harness = FunctionHarness::new(Prices::default).input("bidder BIGINT, price DOUBLE").key_by(&["bidder"]);
+/// let mut harness = harness.output("bidder BIGINT, mean DOUBLE").open()?;
+/// assert_eq!(harness.process(&(1, 10.0))?, ["+I[1, 10.0]"]);
+/// assert_eq!(harness.process(&(1, 15.0))?, ["+I[1, 12.5]"]);
+/// # FunctionResult::Ok(())
 /// ```
 #[derive(Clone)]
 pub struct AggregatingStateDescriptor<In, Acc, Out> {

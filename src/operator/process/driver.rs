@@ -3,7 +3,7 @@
 
 use crate::metrics::OperatorMetrics;
 use crate::operator::{InputIndex, Operator, OperatorContext, OperatorError, OperatorFactory, Output, OutputPort, SubtaskPlace};
-use crate::state::{KeyRef, KeyedState, StateDescriptor, TimeDomain, TimersHandle, canonical_key};
+use crate::state::{KeyRef, KeyedState, OperatorState, OperatorStateDescriptor, StateDescriptor, TimeDomain, TimersHandle, canonical_key};
 use crate::types::{Batch, EventTime, RowBuilder, Schema, WallTime, hash_keys, limits};
 use arrow::array::ArrayRef;
 use arrow::datatypes::SchemaRef;
@@ -15,11 +15,36 @@ pub trait ProcessFactory: Send + Sync + fmt::Debug {
     /// How plans show it: `function=[bursts]`, `script=[bursts.lua]`.
     fn describe(&self) -> String;
 
+    /// Which inputs it takes; `None`: any.
+    fn shape(&self) -> Option<FunctionShape> {
+        None
+    }
+
     /// The states that its functions register in `open`, timers aside; for the check before a restore.
-    fn states(&self, spec: &ProcessSpec) -> Vec<StateDescriptor>;
+    fn states(&self, spec: &ProcessSpec) -> FunctionStates;
 
     /// The function of one subtask.
     fn create(&self, place: SubtaskPlace) -> Result<Box<dyn ProcessBody>, OperatorError>;
+}
+
+/// Which inputs a function takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FunctionShape {
+    /// The trait that it implements.
+    pub name: &'static str,
+    /// Whether its input has a key.
+    pub keyed: bool,
+    /// Whether it has a broadcast input.
+    pub broadcast: bool,
+}
+
+/// The states of a function.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct FunctionStates {
+    /// Those of keys.
+    pub keyed: Vec<StateDescriptor>,
+    /// Those of subtasks.
+    pub operator: Vec<OperatorStateDescriptor>,
 }
 
 /// One subtask of a function, as its operator drives it. An error fails the task.
@@ -44,6 +69,8 @@ pub trait ProcessBody: Send {
 pub struct ProcessContext<'a> {
     /// The operator's keyed state.
     pub state: &'a mut KeyedState,
+    /// Its operator state.
+    pub operator_state: &'a mut OperatorState,
     /// Its timers; none without key.
     pub timers: Option<TimersHandle>,
     /// Wall-clock time at the start of this call.
@@ -91,6 +118,8 @@ pub struct ProcessInput {
     pub key_by: Vec<usize>,
     /// The position of its rowtime column, if it has one.
     pub rowtime: Option<usize>,
+    /// Whether every subtask gets all of its rows.
+    pub broadcast: bool,
 }
 
 /// One output of a function.
@@ -128,9 +157,10 @@ impl OperatorFactory for ProcessOperatorFactory {
     fn describe(&self) -> String {
         let names = |schema: &Schema| schema.columns.iter().map(|column| column.name.clone()).collect::<Vec<_>>().join(", ");
         let function = self.function.describe();
+        let broadcast = if self.spec.inputs.iter().any(|input| input.broadcast) { "Broadcast" } else { "" };
         match self.spec.key() {
-            Some(key) => format!("KeyedProcess(keyBy=[{}], {function})", names(&key)),
-            None => format!("Process({function})"),
+            Some(key) => format!("Keyed{broadcast}Process(keyBy=[{}], {function})", names(&key)),
+            None => format!("{broadcast}Process({function})"),
         }
     }
 
@@ -148,9 +178,13 @@ impl OperatorFactory for ProcessOperatorFactory {
     }
 
     fn states(&self) -> Vec<Arc<StateDescriptor>> {
-        let mut states = self.function.states(&self.spec);
+        let mut states = self.function.states(&self.spec).keyed;
         states.extend(self.spec.key().map(|key| StateDescriptor::timers(&key)));
         states.into_iter().map(Arc::new).collect()
+    }
+
+    fn operator_states(&self) -> Vec<OperatorStateDescriptor> {
+        self.function.states(&self.spec).operator
     }
 }
 
@@ -184,6 +218,7 @@ impl ProcessOperator {
     ) -> Result<(), OperatorError> {
         let mut inner = ProcessContext {
             state: context.state,
+            operator_state: context.operator_state,
             timers: self.timers,
             now: context.now,
             watermark: context.watermark,
@@ -219,6 +254,7 @@ impl ProcessOperator {
             }
             let mut inner = ProcessContext {
                 state: context.state,
+                operator_state: context.operator_state,
                 timers: self.timers,
                 now: context.now,
                 watermark: context.watermark,

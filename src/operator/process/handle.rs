@@ -10,6 +10,12 @@ use serde::de::DeserializeOwned;
 use std::fmt;
 use std::marker::PhantomData;
 
+/// A state of any kind that belongs to keys.
+pub trait KeyedStateHandle {
+    #[doc(hidden)]
+    fn handle(&self) -> StateHandle;
+}
+
 macro_rules! handle {
     ($(#[$doc:meta])* $name:ident<$($parameter:ident),*>) => {
         $(#[$doc])*
@@ -29,6 +35,12 @@ macro_rules! handle {
             pub fn clear(&self, context: &mut Context<'_>) -> FunctionResult {
                 let key = context.key()?;
                 Ok(context.state.clear(self.handle, key)?)
+            }
+        }
+
+        impl<$($parameter),*> KeyedStateHandle for $name<$($parameter),*> {
+            fn handle(&self) -> StateHandle {
+                self.handle
             }
         }
 

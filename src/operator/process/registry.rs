@@ -1,10 +1,11 @@
 //! The functions that a program brings along, by the names under which a job.toml calls them.
 
+use super::body::FunctionBody;
 use super::context::RuntimeContext;
-use super::driver::{ProcessBody, ProcessFactory, ProcessSpec};
-use super::function::{FunctionBody, IntoRowFunction, RowFunction};
+use super::driver::{FunctionShape, FunctionStates, ProcessBody, ProcessFactory, ProcessSpec};
+use super::function::{IntoRowFunction, RowFunction};
 use crate::operator::{OperatorError, SubtaskPlace};
-use crate::state::{KeyedState, StateDescriptor};
+use crate::state::{KeyedState, OperatorState};
 use crate::types::{KeyGroupRange, MaxParallelism, Parallelism};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -42,7 +43,8 @@ impl Functions {
         Self::default()
     }
 
-    /// Adds a [`super::KeyedProcessFunction`] or [`super::ProcessFunction`]: `function = "<name>"` calls it. `make` makes the function
+    /// Adds a function of any of the four traits ([`super::KeyedProcessFunction`], [`super::ProcessFunction`],
+    /// [`super::KeyedBroadcastProcessFunction`], [`super::BroadcastProcessFunction`]): `function = "<name>"` calls it. `make` makes the function
     /// of each subtask. A second one under a name takes the place of the first.
     #[must_use]
     pub fn register<Kind, F, M>(mut self, name: &str, make: M) -> Self
@@ -83,16 +85,22 @@ impl<F: RowFunction, M: Fn() -> F + Send + Sync> ProcessFactory for FunctionFact
         format!("function=[{}]", self.name)
     }
 
+    fn shape(&self) -> Option<FunctionShape> {
+        Some(F::SHAPE)
+    }
+
     /// A function names its states in `open`: one is opened over nothing to hear them. If it cannot be opened, the job's start will
     /// say why.
-    fn states(&self, spec: &ProcessSpec) -> Vec<StateDescriptor> {
+    fn states(&self, spec: &ProcessSpec) -> FunctionStates {
         let max_parallelism = MaxParallelism::default_for(Parallelism::ONE);
         let key_groups = KeyGroupRange::of_subtask(max_parallelism, Parallelism::ONE, 0);
         let mut state = KeyedState::new(key_groups, max_parallelism, Vec::new());
-        let place = SubtaskPlace { index: 0, key_groups, max_parallelism };
-        let mut context = RuntimeContext { state: &mut state, key: spec.key(), place };
+        let mut operator_state = OperatorState::new(0, Parallelism::ONE, Vec::new());
+        let place = SubtaskPlace { index: 0, parallelism: Parallelism::ONE, key_groups, max_parallelism };
+        let (key, broadcast) = (spec.key(), F::SHAPE.broadcast);
+        let mut context = RuntimeContext { state: &mut state, operator_state: &mut operator_state, key, place, broadcast };
         let _ = (self.make)().open(&mut context);
-        state.descriptors()
+        FunctionStates { keyed: state.descriptors(), operator: operator_state.descriptors() }
     }
 
     fn create(&self, place: SubtaskPlace) -> Result<Box<dyn ProcessBody>, OperatorError> {

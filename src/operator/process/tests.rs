@@ -17,7 +17,7 @@ fn bids() -> Schema {
 }
 
 fn factory(functions: &Functions, name: &str) -> ProcessOperatorFactory {
-    let input = ProcessInput { schema: bids(), key_by: vec![0], rowtime: Some(2) };
+    let input = ProcessInput { schema: bids(), key_by: vec![0], rowtime: Some(2), broadcast: false };
     let main = schema(&[("bidder", TypeKind::BigInt), ("bids", TypeKind::BigInt), ("note", TypeKind::String)]);
     let outputs = vec![
         ProcessOutput { name: String::new(), schema: main },

@@ -147,14 +147,14 @@ impl KeyedState {
         self.keys.as_mut().ok_or_else(|| unregistered("key"))?.next(walk, found, &mut self.states)
     }
 
-    /// All keys that have state or timers, by key group. They are all brought into memory: [`Self::next_keys`] is for many.
-    pub fn all_keys(&mut self) -> Result<Vec<KeyRef>, StateError> {
-        let keys = self.keys.as_mut().ok_or_else(|| unregistered("key"))?;
-        let (mut walk, mut found, mut all) = (KeyWalk::default(), Vec::new(), Vec::new());
-        while keys.next(&mut walk, &mut found, &mut self.states)? {
-            all.append(&mut found);
+    /// True if a value, list, map, reducing or aggregating state holds something for a key.
+    pub fn holds(&mut self, state: StateHandle, key: KeyRef) -> Result<bool, StateError> {
+        match self.states.get(state.0) {
+            Some(RegisteredState::Cells(_)) => Ok(self.value(state, key)?.is_some()),
+            Some(RegisteredState::Lists(_)) => Ok(!self.list(state, key)?.is_empty()),
+            Some(RegisteredState::Maps(_)) => Ok(!self.map_is_empty(state, key)?),
+            _ => Err(unregistered("state")),
         }
-        Ok(all)
     }
 
     /// The number of keys, those in the store included.

@@ -1,12 +1,11 @@
 //! A file of rows, batch by batch, with the columns of the state that it becomes.
 
-use super::{Import, ImportFormat, given_columns};
+use super::{Import, ImportFormat};
 use crate::checkpoint::columns::conform;
 use crate::checkpoint::inspect::address::{listed, nearest};
 use crate::checkpoint::inspect::{InspectError, KEY_GROUP};
 use crate::checkpoint::parquet_file::{self, Batches, Content};
 use crate::format::{Decoder, FailOnBadRecord, FormatError, decoder_factory};
-use crate::state::StateDescriptor;
 use crate::storage::{ReadFile, Storage};
 use crate::types::{Options, Schema, limits};
 use arrow::array::{RecordBatch, new_null_array};
@@ -40,10 +39,9 @@ struct Text {
 }
 
 impl Input {
-    /// Opens a file; errors on columns that are none of the state's, and on columns of the state that it must have and lacks.
-    pub(super) fn open(storage: &dyn Storage, import: &Import, descriptor: &StateDescriptor) -> Result<Self, InspectError> {
+    /// Opens a file of these columns; errors on others, and on columns that it must have and lacks.
+    pub(super) fn open(storage: &dyn Storage, import: &Import, columns: Schema) -> Result<Self, InspectError> {
         let wrong = |message: String| InspectError::Input { path: import.path.clone(), message };
-        let columns = given_columns(descriptor);
         let file = storage.open(&import.path).map_err(InspectError::io(format!("reading the rows of state {}", import.state)))?;
         let rows = match import.format {
             ImportFormat::Parquet => {
