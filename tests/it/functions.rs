@@ -1,28 +1,11 @@
 //! A program with functions of its own (`examples/functions`): built with cargo as its reader would, run as a process.
 
+use super::job_dir::{GoldenJob, JobDir, Start, until};
+use super::program::{built, checkout};
+use serde_json::Value;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
-
-fn checkout() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-}
-
-/// Builds the example beside the binary under test, with which it shares all that is compiled but its own file.
-fn program() -> PathBuf {
-    // target/release/flink
-    let profile = Path::new(env!("CARGO_BIN_EXE_flink")).parent().unwrap();
-    let target = profile.parent().unwrap();
-    let build = Command::new(env!("CARGO"))
-        .args(["build", "--offline", "--package", "flink-functions", "--target-dir"])
-        .arg(target)
-        .args(if profile.ends_with("release") { &["--release"][..] } else { &[] })
-        .current_dir(checkout())
-        .output()
-        .unwrap();
-    assert!(build.status.success(), "{}", String::from_utf8_lossy(&build.stderr));
-    profile.join("flink-functions")
-}
 
 fn run(program: &Path, dir: &Path, words: &[&str]) -> (Output, String, String) {
     let mut command = Command::new(program);
@@ -38,7 +21,7 @@ const ROWS: [&str; 2] = ["+I[1, 3, 2, 2024-05-01T10:00:04]", "+I[2, 3, 1, 2024-0
 
 #[test]
 fn a_program_with_a_function_of_its_own_runs_a_job_that_calls_it() {
-    let program = program();
+    let program = built("flink-functions");
     let dir = tempfile::Builder::new().prefix("fl").tempdir().unwrap();
     for file in ["job.toml", "bids.ndjson"] {
         fs::copy(checkout().join("examples/functions").join(file), dir.path().join(file)).unwrap();
@@ -56,7 +39,7 @@ fn a_program_with_a_function_of_its_own_runs_a_job_that_calls_it() {
 
 #[test]
 fn a_function_that_the_program_does_not_have_is_named_with_the_nearest_that_it_has() {
-    let program = program();
+    let program = built("flink-functions");
     let dir = tempfile::Builder::new().prefix("fl").tempdir().unwrap();
     fs::copy(checkout().join("examples/functions/job.toml"), dir.path().join("job.toml")).unwrap();
     let words = ["check", "-D", "transforms.bursts.function=burst", "job.toml"];
@@ -66,4 +49,54 @@ fn a_function_that_the_program_does_not_have_is_named_with_the_nearest_that_it_h
     let (output, out, err) = run(Path::new(env!("CARGO_BIN_EXE_flink")), dir.path(), &["check", "job.toml"]);
     assert_eq!(output.status.code(), Some(2), "{out}{err}");
     assert!(err.contains("this program has no functions of its own"), "{err}");
+}
+
+/// The states of a snapshot: address, kind, rows.
+fn states(dir: &JobDir<'_>, path: &str) -> Vec<(String, String, u64)> {
+    let list: Value = serde_json::from_str(&dir.answer(&["state", "ls", "-o", "json", path])).unwrap();
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let state = |state: &Value| (text(&state["state"]), text(&state["kind"]), state["rows"].as_u64().unwrap());
+    list["states"].as_array().unwrap().iter().map(state).collect()
+}
+
+#[test]
+fn state_of_subtasks_is_in_savepoints_is_planned_for_and_can_be_built_from_files() {
+    let job = GoldenJob::read(&checkout().join("tests/jobs/rust-broadcast"));
+    let mut dir = JobDir::without_input(&job);
+    // Two files of rules, two rows each, and three of orders, thirty each.
+    dir.feed(5);
+    let mut running = dir.start(&Start { parallelism: 2, lasting: true, checkpoints: Some("0"), ..Start::default() });
+    let id = running.job();
+    until("all rows to be read", || (dir.rows_read(&id) == 94).then_some(()));
+    let path = dir.answer(&["stop", "-q", "-p", "savepoints", &id]);
+    running.finish();
+    let found = states(&dir, &path);
+    let is_there = |state: &str, kind: &str, rows: u64| found.contains(&(state.to_owned(), kind.to_owned(), rows));
+    assert!(is_there("alerts/process/rules", "broadcast", 8), "four rules in two copies: {found:?}");
+    assert!(is_there("screen/process/rules", "broadcast", 8) && is_there("screen/process/orders", "operator-list", 90), "{found:?}");
+    let shown = dir.answer(&["state", "show", &path, "alerts/process/rules", "-o", "json"]);
+    assert!(shown.contains("odd"), "{shown}");
+    dir.answer(&["state", "verify", &path]);
+    let plan = dir.answer(&["check", "-p", "3", "-s", &path, "job.toml"]);
+    for state in ["alerts/process/rules", "alerts/process/orders", "screen/process/orders", "screen/process/rules"] {
+        assert!(plan.lines().any(|line| line.contains("restored") && line.contains(state)), "{state}: {plan}");
+    }
+    let refused = dir.flink(&[
+        "check",
+        "-s",
+        &path,
+        "-D",
+        "transforms.screen.function=alerts",
+        "-D",
+        "transforms.screen.key-by=category",
+        "job.toml",
+    ]);
+    assert_eq!(refused.status.code(), Some(6), "keyed orders are not the orders of a subtask: {refused:?}");
+
+    fs::write(dir.path().join("rules.csv"), "map_key,value\nhuge,39\nall,0\n").unwrap();
+    let words = ["state", "import", "job.toml", "-q", "--state", "screen/process/rules=rules.csv", "--to", "built"];
+    let built = dir.answer(&words);
+    assert_eq!(states(&dir, &built), [("screen/process/rules".to_owned(), "broadcast".to_owned(), 2)]);
+    let plan = dir.answer(&["check", "-p", "3", "-s", &built, "job.toml"]);
+    assert!(plan.lines().any(|line| line.contains("restored") && line.contains("screen/process/rules")), "{plan}");
 }

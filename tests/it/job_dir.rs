@@ -1,6 +1,7 @@
-//! A job in a directory of its own, and the processes of the built binary that run it there.
+//! A job in a directory of its own, and the processes that run it there.
 
 use super::job_output::{JobOutput, outputs};
+use super::program::{built, checkout};
 use flink::rest::client::{Client, Endpoint};
 use serde_json::Value;
 use std::collections::{BTreeSet, VecDeque};
@@ -30,6 +31,8 @@ pub(crate) struct GoldenJob {
     pub(crate) name: String,
     path: PathBuf,
     document: DocumentMut,
+    /// What runs it: the binary under test, or the program of the package that a file `program` names.
+    program: PathBuf,
 }
 
 impl GoldenJob {
@@ -40,7 +43,7 @@ impl GoldenJob {
 
     /// All folders of `tests/jobs`.
     fn all() -> Vec<Self> {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/jobs");
+        let root = checkout().join("tests/jobs");
         let mut paths: Vec<PathBuf> = fs::read_dir(&root).unwrap().map(|entry| entry.unwrap().path()).filter(|p| p.is_dir()).collect();
         paths.sort();
         assert!(paths.len() >= 10, "only {} golden jobs were found in {}", paths.len(), root.display());
@@ -52,7 +55,11 @@ impl GoldenJob {
         let file = path.join("job.toml");
         let text = fs::read_to_string(&file).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
         let document = text.parse().unwrap_or_else(|e| panic!("{}: {e}", file.display()));
-        Self { name: path.file_name().unwrap().to_str().unwrap().to_owned(), path: path.to_owned(), document }
+        let program = match fs::read_to_string(path.join("program")) {
+            Ok(package) => built(package.trim()),
+            Err(_) => PathBuf::from(env!("CARGO_BIN_EXE_flink")),
+        };
+        Self { name: path.file_name().unwrap().to_str().unwrap().to_owned(), path: path.to_owned(), document, program }
     }
 
     /// BATCH takes no checkpoints.
@@ -212,7 +219,10 @@ impl<'a> JobDir<'a> {
         if input.exists() {
             fs::rename(&input, &held).unwrap();
         }
-        for file in files(&held) {
+        let mut all = files(&held);
+        // Files of several sources come by turns.
+        all.sort_by_key(|file| file.file_name().unwrap().to_owned());
+        for file in all {
             let target = input.join(file.strip_prefix(&held).unwrap());
             fs::create_dir_all(target.parent().unwrap()).unwrap();
             dir.held.push_back((file, target));
@@ -238,7 +248,7 @@ impl<'a> JobDir<'a> {
 
     /// The binary, in this directory and with places of its own.
     fn command(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_flink"));
+        let mut command = Command::new(&self.job.program);
         command.current_dir(&self.path).stdin(Stdio::null());
         command.env("FLINK_STATE_DIR", self.path.join("state")).env("FLINK_RUNTIME_DIR", self.path.join("run"));
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));

@@ -16,5 +16,6 @@ mod kill;
 mod layering;
 mod object_store;
 mod peer;
+mod program;
 mod state;
 mod upgrade;

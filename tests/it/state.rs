@@ -186,7 +186,7 @@ fn wrong_questions_have_exit_code_2_and_snapshots_that_are_not_sound_6() {
         (vec!["state", "diff", &saved, "nothing"], 6, "nothing"),
         (vec!["state", "import", "job.toml", "--state", &import, "--to", "built"], 1, "row 1: column a"),
         (vec!["state", "import", "job.toml", "--state", &nothing, "--to", "built"], 1, "nothing.json"),
-        (vec!["state", "import", "job.toml", "--state", "t/x=rows.json", "--to", "built"], 2, "no keyed state \"t/x\""),
+        (vec!["state", "import", "job.toml", "--state", "t/x=rows.json", "--to", "built"], 2, "no state \"t/x\""),
         (vec!["state", "import", "job.toml", "--state", "rows.json", "--to", "built"], 2, "names no file"),
         (vec!["state", "import", "nothing.toml", "--state", &import, "--to", "built"], 2, "nothing.toml"),
         (vec!["state", "gc", "nothing"], 1, "nothing"),
