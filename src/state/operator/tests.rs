@@ -40,7 +40,9 @@ fn with_lists(descriptor: &OperatorStateDescriptor, lists: &[Vec<i64>]) -> Vec<O
     let state = |(subtask, list): (usize, &Vec<i64>)| {
         let mut state = OperatorState::new(subtask, parallelism(lists.len()), Vec::new());
         let handle = state.register_list(descriptor.clone()).unwrap();
-        list.iter().for_each(|value| state.list_add(handle, Datum::Long(*value)).unwrap());
+        for value in list {
+            state.list_add(handle, Datum::Long(*value)).unwrap();
+        }
         state
     };
     lists.iter().enumerate().map(state).collect()
