@@ -106,7 +106,7 @@ fn the_states_of_a_function_are_renamed_dropped_widened_and_divided_anew_out_of_
     assert_eq!(rows, [keys, keys, 2 * keys, keys]);
     assert!(bytes.iter().all(|bytes| *bytes > 0) && bytes.iter().sum::<u64>() <= open.manifest().bytes().0, "{bytes:?}");
 
-    let now = vec![
+    let now = [
         StateDescriptor::value("n", &key(), of(TypeKind::BigInt)),
         StateDescriptor::map("seen", &key(), of(TypeKind::String), of(TypeKind::BigInt)),
         StateDescriptor::timers(&key()),

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::state::SnapshotForm;
+use arrow::array::RecordBatch;
 use tempfile::TempDir;
 
 const KEYS: i64 = 6_000;
@@ -185,7 +186,7 @@ fn what_has_expired_is_not_seen_again_and_leaves_the_disk_unless_a_timer_holds_i
     assert_eq!(rows(&mut function), (KEYS as usize + 2_000, 4_000));
     at(&mut function.state, 1_100);
     let canonical = read(function.state.snapshot_as(SnapshotForm::Canonical).unwrap());
-    let saved: usize = canonical[0].batches.iter().map(|batch| batch.num_rows()).sum();
+    let saved: usize = canonical[0].batches.iter().map(RecordBatch::num_rows).sum();
     assert_eq!(saved, 100 + 2_000, "a savepoint leaves out what has expired");
     function.state.compact();
     let (values, timers) = rows(&mut function);
