@@ -8,8 +8,8 @@ DEMO := $(abspath $(TARGET))/demo
 
 .PHONY: demo test tools
 
-# Beside Rust the build needs C and C++ compilers (RocksDB, SQLite, zstd and Lua are compiled in) and libclang (RocksDB's bindings), the tests
-# Python's venv (an S3 server from PyPI).
+# Beside Rust the build needs C and C++ compilers (RocksDB, SQLite, zstd and Lua are compiled in) and libclang (RocksDB's bindings); the
+# tests need Python, for environments of their own with programs from PyPI.
 tools:
 	@command -v cargo >/dev/null || { echo "cargo is missing: install Rust, https://rustup.rs" >&2; exit 1; }
 	@missing=; \
@@ -17,7 +17,7 @@ tools:
 	echo '#include <vector>' | c++ -x c++ -E - >/dev/null 2>&1 || missing="$$missing g++"; \
 	[ -n "$${LIBCLANG_PATH:-}" ] || ls /usr/lib/llvm-*/lib/libclang*.so* /usr/lib/*/libclang*.so* 2>/dev/null | grep -qv clang-cpp \
 	  || missing="$$missing libclang-dev"; \
-	python3 -c 'import venv, ensurepip' 2>/dev/null || missing="$$missing python3-venv"; \
+	python3 -c 'import venv, ensurepip' 2>/dev/null || missing="$$missing python3-venv python3-pip"; \
 	if [ -n "$$missing" ]; then \
 	  as_root=; [ "$$(id -u)" = 0 ] || as_root=sudo; \
 	  echo "installing what the build needs: $$missing"; \

@@ -17,5 +17,6 @@ mod layering;
 mod object_store;
 mod peer;
 mod program;
+mod python;
 mod state;
 mod upgrade;

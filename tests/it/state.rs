@@ -2,6 +2,7 @@
 //! damaged files with their exit codes.
 
 use crate::job_dir::until;
+use crate::python::python;
 use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -261,32 +262,6 @@ fn what_a_killed_job_left_unfinished_is_cleaned_up_when_asked() {
     assert!(!job.join("chk-3").exists());
 }
 
-/// A Python of its own below the target directory, with the tools that edit; `None`, with the reason printed, where there is none.
-#[expect(clippy::print_stderr, reason = "whoever reads the test's output must know what was not tested")]
-fn python() -> Option<PathBuf> {
-    let venv = Path::new(env!("CARGO_TARGET_TMPDIR")).join("savepoint-tools");
-    let program = venv.join("bin/python");
-    let works = || Command::new(&program).args(["-c", "import duckdb, pandas, pyarrow"]).output().is_ok_and(|o| o.status.success());
-    if works() {
-        return Some(program);
-    }
-    let steps: [&[&str]; 2] = [
-        &["python3", "-m", "venv", venv.to_str()?],
-        &[program.to_str()?, "-m", "pip", "install", "-q", "--timeout", "10", "--retries", "1", "duckdb", "pandas", "pyarrow"],
-    ];
-    for step in steps {
-        let output = Command::new(step[0]).args(&step[1..]).stdin(Stdio::null()).output();
-        let failed = match output {
-            Ok(output) if output.status.success() => continue,
-            Ok(output) => String::from_utf8_lossy(&output.stderr).lines().last().unwrap_or_default().to_owned(),
-            Err(error) => error.to_string(),
-        };
-        eprintln!("skipped: no Python with duckdb, pandas and pyarrow: {} failed: {failed}", step.join(" "));
-        return None;
-    }
-    works().then_some(program)
-}
-
 const EDIT: &str = "
 import os, sys
 tool, file, column = sys.argv[1:]
@@ -304,7 +279,7 @@ os.replace(new, file)
 
 #[test]
 fn a_value_that_duckdb_or_pandas_changed_is_where_the_job_goes_on_from() {
-    let Some(python) = python() else { return };
+    let python = python("savepoints", &["duckdb", "pandas", "pyarrow"]);
     for tool in ["duckdb", "pandas"] {
         let place = Place::new();
         let saved = place.stopped();
