@@ -2,9 +2,10 @@
 
 use super::{Entry, ReadFile, Storage, StorageLock, WriteFile};
 use crate::types::WallTime;
+use rustix::fs::OFlags;
 use std::fs::{self, File, Metadata, OpenOptions, TryLockError};
 use std::io::{self, Write};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::UNIX_EPOCH;
@@ -89,8 +90,14 @@ impl ReadFile for LocalRead {
 
 impl Storage for LocalStorage {
     fn open(&self, path: &Path) -> io::Result<Box<dyn ReadFile>> {
-        let file = File::open(path).map_err(at(path))?;
-        let len = file.metadata().map_err(at(path))?.len();
+        // Opening a pipe waits for a writer, reading a device may never end: both have no length and no position.
+        let nonblocking = OFlags::NONBLOCK.bits() as i32;
+        let file = OpenOptions::new().read(true).custom_flags(nonblocking).open(path).map_err(at(path))?;
+        let metadata = file.metadata().map_err(at(path))?;
+        if !metadata.is_file() && !metadata.is_dir() {
+            return Err(at(path)(io::Error::new(io::ErrorKind::InvalidInput, "this is a pipe or a device, no file")));
+        }
+        let len = metadata.len();
         Ok(Box::new(LocalRead { file, len, path: path.into() }))
     }
 
@@ -195,6 +202,17 @@ mod tests {
         assert_eq!(storage.read(&path, 100).unwrap(), b"twe!");
         assert!(storage.append(&path, 9).is_err());
         assert!(storage.read(&path, 2).is_err());
+    }
+
+    #[test]
+    fn a_pipe_or_a_device_is_no_file_and_nobody_waits_for_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let pipe = dir.path().join("pipe");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        for path in [pipe.as_path(), Path::new("/dev/zero")] {
+            let error = LocalStorage.open(path).err().unwrap().to_string();
+            assert!(error.contains(path.to_str().unwrap()) && error.contains("no file"), "{error}");
+        }
     }
 
     #[test]
