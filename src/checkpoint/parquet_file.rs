@@ -4,6 +4,7 @@
 //! skips the rest), row groups small enough for that. Every reader of Parquet reads the files.
 
 use super::manifest::Xxh3;
+use super::parquet_footer::is_plausible;
 use crate::storage::{ReadFile, WriteFile};
 use crate::types::{ByteSize, KeyGroupRange};
 use arrow::array::{Array, AsArray, RecordBatch};
@@ -265,6 +266,7 @@ pub(super) fn read(content: Content, range: Option<KeyGroupRange>, rows: Option<
 pub(super) fn stream(content: Content, range: Option<KeyGroupRange>) -> Result<Batches, String> {
     guarded(|| {
         let text = |e: ParquetError| format!("not a valid Parquet file: {e}");
+        look_over(&content)?;
         let metadata = ArrowReaderMetadata::load(&content, ArrowReaderOptions::new()).map_err(text)?;
         let rows = u64::try_from(metadata.metadata().file_metadata().num_rows()).unwrap_or(0);
         let groups = wanted_row_groups(metadata.metadata(), range);
@@ -272,6 +274,22 @@ pub(super) fn stream(content: Content, range: Option<KeyGroupRange>) -> Result<B
         let reader = builder.with_row_groups(groups).with_batch_size(READ_ROWS).build().map_err(text)?;
         Ok(Batches { reader: Some(reader), rows, range })
     })
+}
+
+/// Errors on a footer whose numbers cannot be. What has none is left to the decoder's own words.
+pub(super) fn look_over(content: &Content) -> Result<(), String> {
+    const END: u64 = 8;
+    let Some(end) = content.len().checked_sub(END) else { return Ok(()) };
+    let read = |start: u64, length: u64| content.get_bytes(start, length as usize).map_err(|e| format!("not a valid Parquet file: {e}"));
+    let last = read(end, END)?;
+    let length = last.first_chunk().map_or(0, |bytes| u64::from(u32::from_le_bytes(*bytes)));
+    if !last.ends_with(b"PAR1") || length > end {
+        return Ok(());
+    }
+    if is_plausible(&read(end - length, length)?) {
+        return Ok(());
+    }
+    Err("not a valid Parquet file: its footer claims to hold more than it does".to_owned())
 }
 
 /// The rows of one file as they are asked for. After an error there are no more.
