@@ -66,7 +66,7 @@ complete -c flink -n "__fish_flink_using_subcommand run" -l no-progress -d 'Plai
 complete -c flink -n "__fish_flink_using_subcommand run" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c flink -n "__fish_flink_using_subcommand savepoint" -l status -d 'Say how far the savepoint is that was triggered under this id' -r
 complete -c flink -n "__fish_flink_using_subcommand savepoint" -s d -l dispose -d 'Dispose of this savepoint instead' -r -f -a "(__fish_complete_directories)"
-complete -c flink -n "__fish_flink_using_subcommand savepoint" -l type -d 'The format of the savepoint: canonical, or, on a cluster, native' -r
+complete -c flink -n "__fish_flink_using_subcommand savepoint" -l type -d 'The format of the savepoint: canonical (open files), or native (those of the job\'s state backend; quicker)' -r
 complete -c flink -n "__fish_flink_using_subcommand savepoint" -l timeout -d 'Give the savepoint up after this time; without, after the job\'s execution.checkpointing.timeout' -r
 complete -c flink -n "__fish_flink_using_subcommand savepoint" -s m -l jobmanager -d 'Send the command to a real Flink cluster\'s JobManager instead of a job on this machine' -r
 complete -c flink -n "__fish_flink_using_subcommand savepoint" -s o -l output -d 'What is printed on standard output' -r -f -a "text\t'As Flink prints it'
@@ -80,7 +80,7 @@ complete -c flink -n "__fish_flink_using_subcommand savepoint" -s v -l verbose -
 complete -c flink -n "__fish_flink_using_subcommand savepoint" -l no-progress -d 'Plain lines instead of a progress bar'
 complete -c flink -n "__fish_flink_using_subcommand savepoint" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c flink -n "__fish_flink_using_subcommand stop" -s p -l savepointPath -d 'Where the savepoint goes; without, the job\'s execution.checkpointing.savepoint-dir' -r -f -a "(__fish_complete_directories)"
-complete -c flink -n "__fish_flink_using_subcommand stop" -l type -d 'The format of the savepoint: canonical, or, on a cluster, native' -r
+complete -c flink -n "__fish_flink_using_subcommand stop" -l type -d 'The format of the savepoint: canonical (open files), or native (those of the job\'s state backend; quicker)' -r
 complete -c flink -n "__fish_flink_using_subcommand stop" -l timeout -d 'Give the savepoint up after this time; without, after the job\'s execution.checkpointing.timeout' -r
 complete -c flink -n "__fish_flink_using_subcommand stop" -s m -l jobmanager -d 'Send the command to a real Flink cluster\'s JobManager instead of a job on this machine' -r
 complete -c flink -n "__fish_flink_using_subcommand stop" -s o -l output -d 'What is printed on standard output' -r -f -a "text\t'As Flink prints it'
@@ -95,7 +95,7 @@ complete -c flink -n "__fish_flink_using_subcommand stop" -s v -l verbose -d 'Wi
 complete -c flink -n "__fish_flink_using_subcommand stop" -l no-progress -d 'Plain lines instead of a progress bar'
 complete -c flink -n "__fish_flink_using_subcommand stop" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c flink -n "__fish_flink_using_subcommand cancel" -s s -l withSavepoint -d 'Take a savepoint first (deprecated, as in Flink: use stop)' -r -f -a "(__fish_complete_directories)"
-complete -c flink -n "__fish_flink_using_subcommand cancel" -l type -d 'The format of the savepoint: canonical, or, on a cluster, native' -r
+complete -c flink -n "__fish_flink_using_subcommand cancel" -l type -d 'The format of the savepoint: canonical (open files), or native (those of the job\'s state backend; quicker)' -r
 complete -c flink -n "__fish_flink_using_subcommand cancel" -s m -l jobmanager -d 'Send the command to a real Flink cluster\'s JobManager instead of a job on this machine' -r
 complete -c flink -n "__fish_flink_using_subcommand cancel" -s o -l output -d 'What is printed on standard output' -r -f -a "text\t'As Flink prints it'
 json\t'One JSON document'

@@ -138,7 +138,7 @@ pub struct RunArgs {
 /// Flags of the commands that take a savepoint.
 #[derive(Debug, Clone, PartialEq, Eq, ClapArgs)]
 pub struct FormatArgs {
-    /// The format of the savepoint: canonical, or, on a cluster, native
+    /// The format of the savepoint: canonical (open files), or native (those of the job's state backend; quicker)
     #[arg(long = "type", value_name = "FORMAT")]
     pub format: Option<String>,
     /// Do not wait for the savepoint; print the id of the request
@@ -195,7 +195,7 @@ pub struct CancelArgs {
     /// Take a savepoint first (deprecated, as in Flink: use stop)
     #[arg(short = 's', long = "withSavepoint", value_name = "DIR", num_args = 0..=1, default_missing_value = "", value_hint = ValueHint::DirPath)]
     pub savepoint: Option<String>,
-    /// The format of the savepoint: canonical, or, on a cluster, native
+    /// The format of the savepoint: canonical (open files), or native (those of the job's state backend; quicker)
     #[arg(long = "type", value_name = "FORMAT")]
     pub format: Option<String>,
 }

@@ -229,7 +229,7 @@ impl Command {
             Action::Run(run) => Task::Run(run_task(run, local)?),
             Action::Savepoint(savepoint) => savepoint_task(savepoint, local)?,
             Action::Stop(stop) => stop_task(stop, local)?,
-            Action::Cancel(cancel) => cancel_task(cancel, local)?,
+            Action::Cancel(cancel) => cancel_task(cancel)?,
             Action::List(list) => Task::List(Listed {
                 running: list.running || list.all || !list.scheduled,
                 scheduled: list.scheduled || list.all || !list.running,
@@ -307,20 +307,17 @@ pub(super) fn job_source(args: JobArgs) -> Result<JobSource, UsageError> {
     Ok(JobSource { file: args.job_file, options })
 }
 
-fn format_of(text: Option<&str>, local: bool) -> Result<SavepointFormat, UsageError> {
+fn format_of(text: Option<&str>) -> Result<SavepointFormat, UsageError> {
     match text.map(str::to_ascii_lowercase).as_deref() {
         None | Some("canonical") => Ok(SavepointFormat::Canonical),
-        Some("native") if !local => Ok(SavepointFormat::Native),
-        Some("native") => {
-            Err(UsageError::new("savepoints have one format here, canonical: open files that every backend restores", "leave out -type"))
-        }
-        Some(other) => Err(UsageError::new(format!("\"{other}\" is no savepoint format"), "use canonical")),
+        Some("native") => Ok(SavepointFormat::Native),
+        Some(other) => Err(UsageError::new(format!("\"{other}\" is no savepoint format"), "use canonical or native")),
     }
 }
 
 fn how(args: FormatArgs, local: bool) -> Result<SavepointHow, UsageError> {
     let timeout = args.timeout.as_deref().map(|text| savepoint_timeout(text, local)).transpose()?;
-    Ok(SavepointHow { format: format_of(args.format.as_deref(), local)?, detached: args.detached, timeout })
+    Ok(SavepointHow { format: format_of(args.format.as_deref())?, detached: args.detached, timeout })
 }
 
 fn savepoint_timeout(text: &str, local: bool) -> Result<Duration, UsageError> {
@@ -365,8 +362,8 @@ fn stop_task(args: StopArgs, local: bool) -> Result<Task, UsageError> {
     Ok(Task::Stop { job, directory, drain: args.drain, how: how(args.format, local)? })
 }
 
-fn cancel_task(args: CancelArgs, local: bool) -> Result<Task, UsageError> {
-    let format = format_of(args.format.as_deref(), local)?;
+fn cancel_task(args: CancelArgs) -> Result<Task, UsageError> {
+    let format = format_of(args.format.as_deref())?;
     let with_savepoint = args.savepoint.is_some();
     let (job, directory) = job_and_directory(args.job, args.savepoint)?;
     Ok(Task::Cancel { job, savepoint: with_savepoint.then_some(CancelSavepoint { directory, format }) })
@@ -430,7 +427,7 @@ mod tests {
         for (line, said) in [
             ("run -cm legacy job.toml", "claim mode legacy is not there, as in Flink 2"),
             ("run -cm some job.toml", "\"some\" is no claim mode"),
-            ("savepoint -type native J", "one format here, canonical"),
+            ("savepoint -type nativ J", "\"nativ\" is no savepoint format"),
             ("savepoint --timeout soon J", "--timeout soon: "),
             ("stop --timeout 0 J", "a savepoint takes time"),
             ("savepoint -m h:1 --timeout 1min J", "a cluster takes no timeout"),
@@ -442,7 +439,9 @@ mod tests {
             let error = command(line).unwrap_err().to_string();
             assert!(error.contains(said), "{line}: {error}");
         }
-        assert!(command("savepoint -m h:1 -type native J").is_ok());
+        for line in ["savepoint -m h:1 -type native J", "savepoint -type NATIVE J", "stop --type native J", "cancel -s -type native J"] {
+            assert!(command(line).is_ok(), "{line}");
+        }
     }
 
     #[test]

@@ -116,7 +116,7 @@ mod tests {
         let recorder = tokio::spawn(recorder.run(|e| panic!("{e}")));
         let running = tokio::spawn(fake.run());
         let (reply, taken) = oneshot::channel();
-        let request = SavepointRequest { directory: None, cancel: true, timeout: None };
+        let request = SavepointRequest { directory: None, form: crate::state::SnapshotForm::Canonical, cancel: true, timeout: None };
         job.commands.send(JobCommand::Savepoint { request, trigger: TriggerId::from_u128(1), reply }).await.unwrap();
         let path = taken.await.unwrap().unwrap().path.unwrap();
         running.await.unwrap();

@@ -197,13 +197,14 @@ impl Service {
 
     fn savepoint(&self, body: SavepointTrigger) -> Answer {
         let directory = directory_of(body.target_directory)?;
-        let request = SavepointRequest { directory, cancel: body.cancel_job, timeout: timeout_of(body.timeout_millis)? };
+        let (form, cancel, timeout) = (body.format.form(), body.cancel_job, timeout_of(body.timeout_millis)?);
+        let request = SavepointRequest { directory, form, cancel, timeout };
         self.command(OperationKind::Savepoint, body.trigger_id, |trigger, reply| JobCommand::Savepoint { request, trigger, reply })
     }
 
     fn stop(&self, body: StopTrigger) -> Answer {
-        let request =
-            StopRequest { directory: directory_of(body.target_directory)?, drain: body.drain, timeout: timeout_of(body.timeout_millis)? };
+        let (directory, timeout) = (directory_of(body.target_directory)?, timeout_of(body.timeout_millis)?);
+        let request = StopRequest { directory, form: body.format.form(), drain: body.drain, timeout };
         self.command(OperationKind::Savepoint, body.trigger_id, |trigger, reply| JobCommand::Stop { request, trigger, reply })
     }
 

@@ -6,6 +6,7 @@
 use super::checkpoint_files::Preparation;
 use super::checkpointing::Finalized;
 use crate::checkpoint::{SnapshotTarget, SubtaskSnapshot, WrittenSubtask, write_subtask};
+use crate::state::SnapshotForm;
 use crate::types::CheckpointId;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,6 +17,8 @@ use tokio::sync::mpsc;
 pub(crate) struct AttemptFiles {
     id: CheckpointId,
     pub(crate) target: SnapshotTarget,
+    /// In which form keyed state is written.
+    pub(crate) form: SnapshotForm,
     /// What comes before the first file, until the first writer has done it; then what came of it.
     preparation: Mutex<Prepared>,
     given_up: AtomicBool,
@@ -34,9 +37,9 @@ impl fmt::Debug for AttemptFiles {
 }
 
 impl AttemptFiles {
-    pub(crate) fn new(id: CheckpointId, target: SnapshotTarget, released: mpsc::UnboundedSender<Finalized>) -> Self {
+    pub(crate) fn new(id: CheckpointId, target: SnapshotTarget, form: SnapshotForm, released: mpsc::UnboundedSender<Finalized>) -> Self {
         let preparation = Mutex::new(Prepared::Done(Ok(())));
-        Self { id, target, preparation, given_up: AtomicBool::new(false), released }
+        Self { id, target, form, preparation, given_up: AtomicBool::new(false), released }
     }
 
     /// The same, with something to be done before the first file is written.
@@ -98,7 +101,7 @@ mod tests {
     #[test]
     fn files_are_released_when_the_last_writer_lets_go_and_none_begins_once_they_are_given_up() {
         let (sender, mut receiver) = mpsc::unbounded_channel();
-        let files = Arc::new(AttemptFiles::new(CheckpointId::new(3), SnapshotTarget::Memory, sender));
+        let files = Arc::new(AttemptFiles::new(CheckpointId::new(3), SnapshotTarget::Memory, SnapshotForm::Canonical, sender));
         let writer = Arc::clone(&files);
         let snapshot = || SubtaskSnapshot::keyed(OperatorUid::new("o"), 0, KeyedSnapshot::default());
         assert_eq!(writer.write(vec![snapshot()]).unwrap().len(), 1);
@@ -119,7 +122,7 @@ mod tests {
             counted.fetch_add(1, Ordering::Relaxed);
             Err(crate::checkpoint::CheckpointError::Invariant("no".to_owned()))
         });
-        let files = AttemptFiles::new(CheckpointId::new(3), SnapshotTarget::Memory, sender).after(Some(preparation));
+        let files = AttemptFiles::new(CheckpointId::new(3), SnapshotTarget::Memory, SnapshotForm::Canonical, sender).after(Some(preparation));
         for _ in 0..2 {
             assert_eq!(files.write(Vec::new()).unwrap_err(), "checkpoint: no");
         }

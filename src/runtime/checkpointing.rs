@@ -5,7 +5,7 @@ use super::attempt_files::AttemptFiles;
 use super::checkpoint_files::CheckpointFiles;
 use super::error::{Leftovers, TaskError};
 use super::execution::{Attempt, Blueprint};
-use super::handle::{CheckpointReply, CheckpointView, JobCommand, JobHandle, JobStatus, LookRequest};
+use super::handle::{CheckpointReply, CheckpointView, JobCommand, JobHandle, JobStatus, LookRequest, SavepointRequest, StopRequest};
 use super::states::operator_states;
 use super::task::{Blocking, TaskCommand};
 use crate::checkpoint::coordinator::{Action, Coordinator, Event, FailureReason, Request};
@@ -17,6 +17,7 @@ use crate::checkpoint::{
     WrittenSubtask, complete, delete_checkpoint, delete_claimed, occupy, shared_names, sweep_beside_others, sweep_shared,
 };
 use crate::job::graph::NodeKind;
+use crate::state::SnapshotForm;
 use crate::storage::StorageLock;
 use crate::types::limits::CHECKPOINT_HISTORY;
 use crate::types::{Barrier, ByteSize, CheckpointId, CheckpointKind, TriggerId, WallTime};
@@ -181,19 +182,18 @@ impl Checkpointing {
         self.settle();
         self.settled().await;
         let retention = self.blueprint.graph.settings.checkpointing.retention;
-        let checkpoints: Vec<PathBuf> = self
-            .completed
-            .values()
-            .filter(|c| is_discarded(retention, ending, c.manifest().kind))
-            .filter_map(|c| c.directory().map(Into::into))
-            .collect();
+        // A stop that failed has not committed: no way back goes, whatever retention says.
+        let failed_stop = ending == Ending::Failed && self.coordinator.ends_at_a_stop();
+        let is_discarded = |kind: SnapshotKind| !failed_stop && is_discarded(retention, ending, kind);
+        let checkpoints: Vec<PathBuf> =
+            self.completed.values().filter(|c| is_discarded(c.manifest().kind)).filter_map(|c| c.directory().map(Into::into)).collect();
         // Deleting begins anew what was not done in time; what is gone is no error.
         let checkpoints: Vec<PathBuf> = checkpoints.into_iter().chain(std::mem::take(&mut self.leaving).into_values()).collect();
         // As in Flink a claimed savepoint is a checkpoint of the job now; other than there, a job that fails never deletes its way back.
-        let goes = ending != Ending::Failed && is_discarded(retention, ending, SnapshotKind::Checkpoint);
+        let goes = ending != Ending::Failed && is_discarded(SnapshotKind::Checkpoint);
         let claimed = self.claimed.take().filter(|_| goes).map(|(_, directory)| directory);
         let keeps_some =
-            self.completed.values().any(|c| !is_discarded(retention, ending, c.manifest().kind) && !c.manifest().kind.is_savepoint());
+            self.completed.values().any(|c| !is_discarded(c.manifest().kind) && !c.manifest().kind.is_savepoint());
         let settings = &self.blueprint.graph.settings.checkpointing;
         let directory = settings.job_directory(self.blueprint.job).filter(|_| !keeps_some);
         let (job_directory, beside_others) = match directory {
@@ -237,10 +237,12 @@ impl Checkpointing {
                 return;
             }
             JobCommand::Savepoint { request, trigger, reply } => {
-                (trigger, Request::Savepoint { directory: request.directory, cancel: request.cancel, timeout: request.timeout }, reply)
+                let SavepointRequest { directory, form, cancel, timeout } = request;
+                (trigger, Request::Savepoint { directory, form, cancel, timeout }, reply)
             }
             JobCommand::Stop { request, trigger, reply } => {
-                (trigger, Request::Stop { directory: request.directory, drain: request.drain, timeout: request.timeout }, reply)
+                let StopRequest { directory, form, drain, timeout } = request;
+                (trigger, Request::Stop { directory, form, drain, timeout }, reply)
             }
             JobCommand::Checkpoint { full, trigger, reply } => (trigger, Request::Checkpoint { full }, reply),
             JobCommand::Look { request, trigger, reply } => return self.asked(request, trigger, reply),
@@ -330,9 +332,9 @@ impl Checkpointing {
     pub(crate) fn tell(&mut self, attempt: &Attempt) -> Option<Verdict> {
         while let Some(action) = self.actions.pop_front() {
             match action {
-                Action::Trigger { checkpoint, kind, directory, full } => {
+                Action::Trigger { checkpoint, kind, form, directory, full } => {
                     tracing::debug!(%checkpoint, full, "checkpoint triggered");
-                    self.trigger((checkpoint, kind), directory, full, attempt);
+                    self.trigger((checkpoint, kind, form), directory, full, attempt);
                 }
                 Action::NotifyComplete { checkpoint, commit } => {
                     self.completed_view(checkpoint);
@@ -374,13 +376,23 @@ impl Checkpointing {
         }
     }
 
-    fn trigger(&mut self, (id, kind): (CheckpointId, CheckpointKind), directory: Option<PathBuf>, full: bool, attempt: &Attempt) {
+    fn trigger(
+        &mut self,
+        (id, kind, form): (CheckpointId, CheckpointKind, SnapshotForm),
+        directory: Option<PathBuf>,
+        full: bool,
+        attempt: &Attempt,
+    ) {
         self.newest = self.newest.max(id);
         // Only checkpoints of this job and process: their files lie beside this one's, and nobody else deletes them.
         let base = self.completed.values().rev().find(|c| c.directory().is_some() && !c.manifest().kind.is_savepoint()).filter(|_| !full);
         let base = base.map(|completed| Arc::clone(completed.manifest()));
         let files = match self.files.target((id, kind), directory.as_deref(), base, self.random.random()) {
-            Ok((target, preparation)) => Arc::new(AttemptFiles::new(id, target, self.finalized.clone()).after(preparation)),
+            Ok((target, preparation)) => {
+                // Files of a store are files: in memory there are rows.
+                let form = if matches!(target, SnapshotTarget::Directory { .. }) { form } else { SnapshotForm::Canonical };
+                Arc::new(AttemptFiles::new(id, target, form, self.finalized.clone()).after(preparation))
+            }
             Err(error) => return self.handle(Event::TriggerFailed { checkpoint: id, message: error.to_string() }),
         };
         let triggered = self.blueprint.clock.now();
@@ -412,7 +424,8 @@ impl Checkpointing {
     fn look(&mut self, id: CheckpointId, trigger: TriggerId, attempt: &Attempt) {
         let Some((wanted, _)) = self.looks.get(&trigger) else { return };
         let target = SnapshotTarget::Rows(Arc::new(wanted.clone()));
-        let (kind, files) = (CheckpointKind::Look, Arc::new(AttemptFiles::new(id, target, self.finalized.clone())));
+        let files = AttemptFiles::new(id, target, SnapshotForm::Canonical, self.finalized.clone());
+        let (kind, files) = (CheckpointKind::Look, Arc::new(files));
         self.pending.insert(id, Pending { kind, files: Arc::clone(&files), written: Vec::new(), latest_ack: None });
         attempt.tell_all(&TaskCommand::Trigger(Barrier { id, kind }, files));
     }

@@ -1,6 +1,7 @@
 //! What the control plane may ask of a running job, and what it may look at.
 
 use crate::checkpoint::inspect::{InspectError, Selection, Snapshot};
+use crate::state::SnapshotForm;
 use crate::types::{CheckpointId, JobId, TriggerId, WallTime};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -58,6 +59,8 @@ impl JobStatus {
 pub struct SavepointRequest {
     /// Where to; the job's `savepoint-dir` without.
     pub directory: Option<PathBuf>,
+    /// In which form the backend's state is written.
+    pub form: SnapshotForm,
     /// Cancel the job when the savepoint is complete (`cancel -s`).
     pub cancel: bool,
     /// How long it may take; `execution.checkpointing.timeout` without.
@@ -69,6 +72,8 @@ pub struct SavepointRequest {
 pub struct StopRequest {
     /// Where to; the job's `savepoint-dir` without.
     pub directory: Option<PathBuf>,
+    /// In which form the backend's state is written.
+    pub form: SnapshotForm,
     /// Emit the maximum watermark before the savepoint.
     pub drain: bool,
     /// How long the savepoint may take; `execution.checkpointing.timeout` without.

@@ -150,10 +150,8 @@ impl Task {
 
     /// In which form keyed state is saved at `barrier`.
     fn form(&self, barrier: Barrier) -> SnapshotForm {
-        match self.targets.iter().find(|(announced, _)| announced.id == barrier.id).map(|(_, files)| &files.target) {
-            Some(SnapshotTarget::Directory { .. }) if !barrier.kind.is_savepoint() => SnapshotForm::Native,
-            _ => SnapshotForm::Canonical,
-        }
+        let announced = self.targets.iter().find(|(announced, _)| announced.id == barrier.id);
+        announced.map_or(SnapshotForm::Canonical, |(_, files)| files.form)
     }
 
     /// Fails if the part of snapshot `id` that began at `since`, and during which no row was processed, took too long.

@@ -12,7 +12,7 @@ use crate::operator::process::{
     Collector, Context, FunctionResult, Functions, KeyedProcessFunction, ProcessInput, ProcessOperatorFactory, ProcessOutput, ProcessSpec,
     RuntimeContext, ValueState, ValueStateDescriptor,
 };
-use crate::state::BackendSettings;
+use crate::state::{BackendSettings, SnapshotForm};
 use crate::storage::Storage;
 use crate::testing::storage::MemoryStorage;
 use crate::types::{Clock, Column, JobId, ManualClock, OperatorUid, Parallelism, Schema, SystemClock, TriggerId, WallTime};
@@ -222,7 +222,8 @@ fn a_savepoint_leaves_the_job_running_and_a_restore_from_it_goes_on_behind_it() 
     let outcome = run(graph(Some(Duration::from_secs(10)), 2, true), &storage, None, |handle| async move {
         until_all_rows_arrived(&handle, 100).await;
         let (reply, answer) = oneshot::channel();
-        let request = SavepointRequest { directory: Some("/elsewhere".into()), cancel: false, timeout: None };
+        let request =
+            SavepointRequest { directory: Some("/elsewhere".into()), form: SnapshotForm::Canonical, cancel: false, timeout: None };
         handle.commands.send(JobCommand::Savepoint { request, trigger: TriggerId::from_u128(1), reply }).await.unwrap();
         let done = answer.await.unwrap().unwrap();
         assert!(done.path.as_ref().unwrap().starts_with("/elsewhere"));
@@ -247,7 +248,7 @@ fn stop_ends_the_job_with_a_savepoint_and_everything_before_it_visible() {
         let outcome = run(graph(Some(Duration::from_secs(10)), 2, true), &storage, None, |handle| async move {
             until_all_rows_arrived(&handle, 100).await;
             let (reply, answer) = oneshot::channel();
-            let request = StopRequest { directory: None, drain, timeout: None };
+            let request = StopRequest { directory: None, form: SnapshotForm::Canonical, drain, timeout: None };
             handle.commands.send(JobCommand::Stop { request, trigger: TriggerId::from_u128(1), reply }).await.unwrap();
             assert!(answer.await.unwrap().unwrap().path.unwrap().starts_with("/sav"));
         });
@@ -270,13 +271,13 @@ fn a_savepoint_that_fails_leaves_the_job_running() {
             let directory = Some(PathBuf::from("/file/below"));
             let command = if stop {
                 JobCommand::Stop {
-                    request: StopRequest { directory, drain: false, timeout: None },
+                    request: StopRequest { directory, form: SnapshotForm::Canonical, drain: false, timeout: None },
                     trigger: TriggerId::from_u128(1),
                     reply,
                 }
             } else {
                 JobCommand::Savepoint {
-                    request: SavepointRequest { directory, cancel: false, timeout: None },
+                    request: SavepointRequest { directory, form: SnapshotForm::Canonical, cancel: false, timeout: None },
                     trigger: TriggerId::from_u128(2),
                     reply,
                 }
@@ -350,7 +351,7 @@ fn later(parallelism: usize) -> JobGraph {
 
 async fn stop(handle: &JobHandle) -> PathBuf {
     let (reply, answer) = oneshot::channel();
-    let request = StopRequest { directory: None, drain: false, timeout: None };
+    let request = StopRequest { directory: None, form: SnapshotForm::Canonical, drain: false, timeout: None };
     handle.commands.send(JobCommand::Stop { request, trigger: TriggerId::from_u128(1), reply }).await.unwrap();
     answer.await.unwrap().unwrap().path.unwrap()
 }

@@ -16,6 +16,7 @@ pub use reason::FailureReason;
 
 use super::retention::Ending;
 use super::settings::{CheckpointSettings, ClaimMode};
+use crate::state::SnapshotForm;
 use crate::types::{ByteSize, CheckpointId, CheckpointKind, JobId, TriggerId};
 use pending::Pending;
 use queue::{Origin, RequestQueue};
@@ -37,6 +38,8 @@ pub enum Request {
     Savepoint {
         /// Where to; `savepoint-dir` without.
         directory: Option<PathBuf>,
+        /// In which form keyed state is written.
+        form: SnapshotForm,
         /// Cancel the job when it is complete.
         cancel: bool,
         /// How long it may take; as long as a checkpoint without.
@@ -48,6 +51,8 @@ pub enum Request {
     Stop {
         /// Where to; `savepoint-dir` without.
         directory: Option<PathBuf>,
+        /// In which form keyed state is written.
+        form: SnapshotForm,
         /// Emit the maximum watermark first.
         drain: bool,
         /// How long its savepoint may take; as long as a checkpoint without.
@@ -143,6 +148,8 @@ pub enum Action {
         checkpoint: CheckpointId,
         /// Its kind, for the barrier.
         kind: CheckpointKind,
+        /// In which form keyed state is written.
+        form: SnapshotForm,
         /// For savepoints: in which directory theirs is to be made.
         directory: Option<PathBuf>,
         /// It must not refer to files of earlier ones.
@@ -346,6 +353,11 @@ impl Coordinator {
     /// Savepoints of a job that runs on are never used.
     pub fn restart_point(&self) -> Option<CheckpointId> {
         self.retained.last().copied().max(self.committed_savepoint)
+    }
+
+    /// True if the newest way back is the savepoint of a stop: its sinks may not have committed everything up to it.
+    pub fn ends_at_a_stop(&self) -> bool {
+        self.committed_savepoint.is_some() && self.restart_point() == self.committed_savepoint
     }
 
     /// The retained checkpoints, oldest first.
@@ -716,11 +728,8 @@ impl Coordinator {
         let full = self.borrowed
             || kind.is_savepoint()
             || matches!(&origin, Origin::Requested { request: Request::Checkpoint { full: true }, .. });
-        let own_timeout = match &origin {
-            Origin::Requested { request: Request::Savepoint { timeout, .. } | Request::Stop { timeout, .. }, .. } => *timeout,
-            Origin::Requested { .. } | Origin::Periodic | Origin::Final => None,
-        };
-        let deadline = now.saturating_add(own_timeout.unwrap_or(self.settings.timeout));
+        let form = origin.form();
+        let deadline = now.saturating_add(origin.timeout().unwrap_or(self.settings.timeout));
         let looking = match &origin {
             Origin::Requested { trigger, request: Request::Look, .. } => Some(*trigger),
             _ => None,
@@ -730,7 +739,7 @@ impl Coordinator {
             out.push(Action::Look { checkpoint, trigger });
             return;
         }
-        out.push(Action::Trigger { checkpoint, kind, directory, full });
+        out.push(Action::Trigger { checkpoint, kind, form, directory, full });
     }
 }
 

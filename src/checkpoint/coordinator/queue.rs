@@ -1,8 +1,10 @@
 //! Checkpoints that wait for their turn (Flink: `CheckpointRequestDecider`).
 
 use super::Request;
+use crate::state::SnapshotForm;
 use crate::types::{TriggerId, limits};
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Where a waiting checkpoint comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +25,23 @@ impl Origin {
 
     pub(super) fn is_periodic(&self) -> bool {
         matches!(self, Self::Periodic)
+    }
+
+    /// In which form keyed state is written: checkpoints in the backend's own.
+    pub(super) fn form(&self) -> SnapshotForm {
+        match self {
+            Self::Requested { request: Request::Savepoint { form, .. } | Request::Stop { form, .. }, .. } => *form,
+            Self::Requested { request: Request::Look, .. } => SnapshotForm::Canonical,
+            Self::Requested { .. } | Self::Periodic | Self::Final => SnapshotForm::Native,
+        }
+    }
+
+    /// How long it may take, if that is its own.
+    pub(super) fn timeout(&self) -> Option<Duration> {
+        match self {
+            Self::Requested { request: Request::Savepoint { timeout, .. } | Request::Stop { timeout, .. }, .. } => *timeout,
+            Self::Requested { .. } | Self::Periodic | Self::Final => None,
+        }
     }
 
     fn rank(&self) -> u8 {
@@ -78,7 +97,7 @@ mod tests {
     }
 
     fn savepoint(n: u128) -> Origin {
-        let request = Request::Savepoint { directory: None, cancel: false, timeout: None };
+        let request = Request::Savepoint { directory: None, form: SnapshotForm::Canonical, cancel: false, timeout: None };
         Origin::Requested { trigger: TriggerId::from_u128(n), request, directory: None }
     }
 

@@ -52,11 +52,11 @@ fn requested(n: u128, request: Request) -> Event {
 }
 
 fn stop(drain: bool) -> Request {
-    Request::Stop { directory: None, drain, timeout: None }
+    Request::Stop { directory: None, form: SnapshotForm::Canonical, drain, timeout: None }
 }
 
 fn savepoint(cancel: bool) -> Request {
-    Request::Savepoint { directory: None, cancel, timeout: None }
+    Request::Savepoint { directory: None, form: SnapshotForm::Canonical, cancel, timeout: None }
 }
 
 fn failed(n: u128, message: &str) -> Action {
@@ -69,11 +69,11 @@ fn replied(n: u128, checkpoint: u64) -> Action {
 }
 
 fn triggered(n: u64) -> Action {
-    Action::Trigger { checkpoint: id(n), kind: CheckpointKind::Checkpoint, directory: None, full: false }
+    Action::Trigger { checkpoint: id(n), kind: CheckpointKind::Checkpoint, form: SnapshotForm::Native, directory: None, full: false }
 }
 
 fn triggered_savepoint(n: u64, kind: CheckpointKind) -> Action {
-    Action::Trigger { checkpoint: id(n), kind, directory: Some("/savepoints".into()), full: true }
+    Action::Trigger { checkpoint: id(n), kind, form: SnapshotForm::Canonical, directory: Some("/savepoints".into()), full: true }
 }
 
 fn notified(n: u64, commit: bool) -> Action {
@@ -293,8 +293,9 @@ fn a_savepoint_without_a_directory_is_refused_in_flinks_words() {
         assert!(message.ends_with("for purely taking savepoint.") && !message.contains("  "), "{message}");
         c = coordinator(CheckpointSettings { savepoint_dir: None, ..settings() });
     }
-    let own = Request::Savepoint { directory: Some("/own".into()), cancel: false, timeout: None };
-    let expected = Action::Trigger { checkpoint: id(1), kind: CheckpointKind::Savepoint, directory: Some("/own".into()), full: true };
+    let form = SnapshotForm::Native;
+    let own = Request::Savepoint { directory: Some("/own".into()), form, cancel: false, timeout: None };
+    let expected = Action::Trigger { checkpoint: id(1), kind: CheckpointKind::Savepoint, form, directory: Some("/own".into()), full: true };
     assert_eq!(c.handle(ms(0), requested(1, own))[0], expected);
 }
 
@@ -715,12 +716,12 @@ fn a_checkpoint_that_is_asked_for_as_a_full_one_is_one() {
 fn a_savepoint_may_be_given_more_or_less_time_than_a_checkpoint() {
     for (own, expires) in [(None, 600), (Some(ms(50)), 50), (Some(ms(90_000)), 90_000)] {
         let mut c = coordinator(CheckpointSettings { interval: None, ..settings() });
-        c.handle(ms(0), requested(1, Request::Savepoint { directory: None, cancel: false, timeout: own }));
+        c.handle(ms(0), requested(1, Request::Savepoint { directory: None, form: SnapshotForm::Canonical, cancel: false, timeout: own }));
         assert_eq!(c.next_wakeup(), Some(ms(expires)), "{own:?}");
         let actions = c.handle(ms(expires), Event::Tick);
         assert_eq!(actions, [aborted(1, FailureReason::Expired), failed(1, FailureReason::Expired.message())], "the job runs on");
         let mut c = coordinator(CheckpointSettings { interval: None, ..settings() });
-        c.handle(ms(0), requested(1, Request::Stop { directory: None, drain: false, timeout: own }));
+        c.handle(ms(0), requested(1, Request::Stop { directory: None, form: SnapshotForm::Canonical, drain: false, timeout: own }));
         assert_eq!(c.next_wakeup(), Some(ms(expires)), "{own:?}");
     }
 }

@@ -1,5 +1,6 @@
 //! What is sent to a job, and the answers to asynchronous requests: a trigger gives a `request-id`, which is polled for.
 
+use crate::state::SnapshotForm;
 use crate::types::{CheckpointId, WallTime};
 use serde::{Deserialize, Serialize};
 
@@ -14,7 +15,7 @@ pub struct Errors {
     pub errors: Vec<String>,
 }
 
-/// The binary format of a savepoint. This program has one, open format; a cluster has two.
+/// The format of a savepoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum SavepointFormat {
@@ -31,6 +32,14 @@ impl SavepointFormat {
         match self {
             Self::Canonical => "CANONICAL",
             Self::Native => "NATIVE",
+        }
+    }
+
+    /// In which form the job writes its state.
+    pub const fn form(self) -> SnapshotForm {
+        match self {
+            Self::Canonical => SnapshotForm::Canonical,
+            Self::Native => SnapshotForm::Native,
         }
     }
 }
