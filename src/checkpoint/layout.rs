@@ -170,9 +170,9 @@ pub(super) fn below(directory: &Path, relative: &str) -> Option<PathBuf> {
     (normal && canonical).then(|| directory.join(path))
 }
 
-/// The directory of an operator's files.
-pub(super) fn operator_directory(uid: &OperatorUid) -> String {
-    uid_directory(uid)
+/// `<uid>/store-<subtask>`
+pub(super) fn store_directory(uid: &OperatorUid, subtask: usize) -> String {
+    format!("{}/store-{subtask}", uid_directory(uid))
 }
 
 /// The file that a checkpoint in `directory` calls `relative`: below it, or in `shared/` beside it. `None` if the path leads anywhere

@@ -326,6 +326,11 @@ impl Manifest {
         self.operators.iter().find(|o| o.uid == *uid)
     }
 
+    /// True if some state has the form of its backend's store.
+    pub fn is_native(&self) -> bool {
+        self.operators.iter().any(|operator| !operator.stores.is_empty())
+    }
+
     /// All files.
     pub fn files(&self) -> impl Iterator<Item = &FileEntry> {
         self.operators.iter().flat_map(OperatorEntry::files)

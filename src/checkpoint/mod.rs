@@ -19,9 +19,12 @@ mod native;
 #[cfg(test)]
 mod native_function_tests;
 #[cfg(test)]
+mod native_rows_tests;
+#[cfg(test)]
 mod native_tests;
 mod open;
 mod parquet_file;
+mod parquet_footer;
 mod restore;
 pub mod retention;
 pub mod settings;

@@ -5,7 +5,7 @@
 //! names it, never written again, and removed when no `_metadata` names it any more and no checkpoint that is being taken may.
 
 use super::error::CheckpointError;
-use super::layout::{SHARED, located, operator_directory};
+use super::layout::{SHARED, located, store_directory};
 use super::manifest::{FileEntry, Manifest, StoreEntry, StoreFileEntry, StoreStateEntry, Xxh3};
 use crate::state::{FileSource, ImageFile, StoreSnapshot};
 use crate::storage::Storage;
@@ -13,6 +13,7 @@ use crate::types::{ByteSize, CheckpointId, OperatorUid};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use xxhash_rust::xxh3::{Xxh3 as Hasher, xxh3_64};
@@ -58,7 +59,7 @@ pub(super) fn write_store(
             (is_sst, sharing) => {
                 let path = match sharing {
                     Some(sharing) if is_sst => format!("{identity}.{}", sharing.checkpoint),
-                    _ => format!("{}/store-{subtask}/{}", operator_directory(operator), file.name),
+                    _ => format!("{}/{}", store_directory(operator, subtask), file.name),
                 };
                 let entry = copy(to, path, file).map_err(CheckpointError::io(format!("writing the store of {operator}")))?;
                 written += file.bytes;
@@ -115,13 +116,15 @@ fn copy(to: &Destination<'_>, path: String, file: &ImageFile) -> io::Result<File
 pub(super) struct SavedFile {
     pub(super) storage: Arc<dyn Storage>,
     pub(super) path: PathBuf,
+    /// It is only read, by a process that says so if the file goes meanwhile: a link by name will do.
+    pub(super) is_borrowed: bool,
 }
 
 impl FileSource for SavedFile {
     fn place(&self, target: &Path, is_immutable: bool) -> io::Result<()> {
         if is_immutable
             && let Some(local) = self.storage.local_path(&self.path)
-            && fs::hard_link(local, target).is_ok()
+            && (fs::hard_link(&local, target).is_ok() || (self.is_borrowed && symlink(&local, target).is_ok()))
         {
             return Ok(());
         }

@@ -21,13 +21,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tempfile::TempDir;
 
-const KEYS: i64 = 20_000;
+pub(super) const KEYS: i64 = 20_000;
 
-fn uid() -> OperatorUid {
+pub(super) fn uid() -> OperatorUid {
     OperatorUid::new("totals/group-aggregate-1")
 }
 
-fn max_parallelism() -> MaxParallelism {
+pub(super) fn max_parallelism() -> MaxParallelism {
     MaxParallelism::new(128).unwrap()
 }
 
@@ -36,14 +36,14 @@ fn job() -> JobId {
 }
 
 /// A disk with checkpoints on it, and the backend of a job.
-struct Place {
+pub(super) struct Place {
     backend: Backend,
-    storage: Arc<dyn Storage>,
+    pub(super) storage: Arc<dyn Storage>,
     directory: TempDir,
 }
 
 /// One subtask that sums one value a key.
-struct Subtask {
+pub(super) struct Subtask {
     state: KeyedState,
     groups: GroupsHandle,
     own: KeyGroupRange,
@@ -51,18 +51,22 @@ struct Subtask {
 }
 
 impl Place {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
+        Self::with_memory(ByteSize(256 << 10))
+    }
+
+    pub(super) fn with_memory(memory: ByteSize) -> Self {
         let directory = TempDir::new().unwrap();
-        let settings = RocksSettings { memory: ByteSize(256 << 10), ..RocksSettings::default() };
+        let settings = RocksSettings { memory, ..RocksSettings::default() };
         let backend = Backend::new(&BackendSettings::RocksDb(Box::new(settings)), directory.path().join("local").join(job().to_string()));
         Self { backend, storage: LocalStorage::shared(), directory }
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(super) fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
 
-    fn job_directory(&self) -> PathBuf {
+    pub(super) fn job_directory(&self) -> PathBuf {
         self.path("checkpoints").join(job().to_string())
     }
 
@@ -71,7 +75,7 @@ impl Place {
         names.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
     }
 
-    fn subtask(&self, (index, parallelism): (usize, usize), restore: Option<&OpenCheckpoint>) -> Subtask {
+    pub(super) fn subtask(&self, (index, parallelism): (usize, usize), restore: Option<&OpenCheckpoint>) -> Subtask {
         let own = KeyGroupRange::of_subtask(max_parallelism(), Parallelism::new(parallelism).unwrap(), index);
         let rows = restore.map_or_else(Vec::new, |open| open.keyed_state(&uid(), own).unwrap());
         let stores = restore.map_or_else(Vec::new, |open| open.stores(&uid(), own));
@@ -85,22 +89,27 @@ impl Place {
     }
 
     /// Checkpoint `id` of these subtasks; the bytes that were written for it.
-    fn checkpoint(&self, id: u64, subtasks: &mut [Subtask], base: Option<&CompletedCheckpoint>) -> (CompletedCheckpoint, u64) {
+    pub(super) fn checkpoint(&self, id: u64, subtasks: &mut [Subtask], base: Option<&CompletedCheckpoint>) -> (CompletedCheckpoint, u64) {
         let id = CheckpointId::new(id);
         let dir = create_checkpoint_directory(&*self.storage, &self.job_directory(), id).unwrap();
         let sharing = Sharing { checkpoint: id, base: base.map(|base| Arc::clone(base.manifest())) };
-        self.write((SnapshotKind::Checkpoint, id), dir, subtasks, Some(sharing))
+        self.write((SnapshotKind::Checkpoint, SnapshotForm::Native, id), dir, subtasks, Some(sharing))
+    }
+
+    /// Savepoint `id` of these subtasks in this form.
+    pub(super) fn savepoint(&self, id: u64, form: SnapshotForm, subtasks: &mut [Subtask]) -> CompletedCheckpoint {
+        let dir = create_savepoint_directory(&*self.storage, &self.path("savepoints"), job(), id).unwrap();
+        self.write((SnapshotKind::Savepoint, form, CheckpointId::new(id)), dir, subtasks, None).0
     }
 
     fn write(
         &self,
-        (kind, checkpoint): (SnapshotKind, CheckpointId),
+        (kind, form, checkpoint): (SnapshotKind, SnapshotForm, CheckpointId),
         dir: PathBuf,
         subtasks: &mut [Subtask],
         sharing: Option<Sharing>,
     ) -> (CompletedCheckpoint, u64) {
         let target = SnapshotTarget::Directory { storage: Arc::clone(&self.storage), dir, sharing };
-        let form = if kind.is_savepoint() { SnapshotForm::Canonical } else { SnapshotForm::Native };
         let parallelism = Parallelism::new(subtasks.len()).unwrap();
         let write = |subtask: &mut Subtask| {
             let keyed = subtask.state.snapshot_as(form).unwrap();
@@ -142,7 +151,7 @@ impl Place {
 
 impl Subtask {
     /// Adds `value` to the sums of `keys`, as far as they are its own.
-    fn add(&mut self, keys: impl IntoIterator<Item = i64>, value: i64) {
+    pub(super) fn add(&mut self, keys: impl IntoIterator<Item = i64>, value: i64) {
         let own = |keys: Vec<i64>| -> (Vec<i64>, Vec<u64>) {
             let mut hashes = Vec::new();
             hash_keys(&[Arc::new(Int64Array::from(keys.clone())) as ArrayRef], keys.len(), &mut hashes).unwrap();
@@ -251,7 +260,8 @@ fn without_a_base_all_is_written_again_and_without_sharing_all_lies_in_the_check
     let (second, again) = place.checkpoint(2, &mut subtasks, None);
     assert!(again * 2 > large, "{again} bytes after {large}");
     assert!(shared_names([&**first.manifest()]).is_disjoint(&shared_names([&**second.manifest()])));
-    let (alone, _) = place.write((SnapshotKind::Checkpoint, CheckpointId::new(9)), place.path("chk-9"), &mut subtasks, None);
+    let (alone, _) =
+        place.write((SnapshotKind::Checkpoint, SnapshotForm::Native, CheckpointId::new(9)), place.path("chk-9"), &mut subtasks, None);
     assert!(alone.manifest().files().all(|file| place.path("chk-9").join(&file.path).exists()));
     remove(&place, &first);
     remove(&place, &second);
@@ -274,12 +284,70 @@ fn a_savepoint_is_rows_whatever_the_store_holds_and_shows_the_moment_of_its_barr
     let target = SnapshotTarget::Directory { storage: Arc::clone(&place.storage), dir: dir.clone(), sharing: None };
     let snapshot = SubtaskSnapshot::keyed(uid(), 0, snapshot);
     assert_eq!(write_subtask(&target, snapshot).unwrap().rows(), KEYS as u64);
-    let id = CheckpointId::new(4);
-    let dir = create_savepoint_directory(&*place.storage, &place.path("savepoints"), job(), 1).unwrap();
-    let (savepoint, _) = place.write((SnapshotKind::Savepoint, id), dir.clone(), &mut subtasks, None);
+    let savepoint = place.savepoint(4, SnapshotForm::Canonical, &mut subtasks);
+    let dir = savepoint.directory().unwrap();
     assert_eq!(savepoint.manifest().format_version, 1);
     assert!(savepoint.manifest().files().all(|file| Path::new(&file.path).extension().is_some_and(|e| e == "parquet")));
-    assert_eq!(place.restored(&dir, 2), all(KEYS, 3));
+    assert_eq!(place.restored(dir, 2), all(KEYS, 3));
+}
+
+#[test]
+fn a_native_savepoint_stands_for_itself_wherever_it_is_moved_and_on_whichever_backend_it_is_restored() {
+    let mut place = Place::new();
+    let mut subtasks: Vec<Subtask> = (0..2).map(|index| place.subtask((index, 2), None)).collect();
+    for subtask in &mut subtasks {
+        subtask.add(0..KEYS, 5);
+    }
+    let (checkpoint, _) = place.checkpoint(1, &mut subtasks, None);
+    let savepoint = place.savepoint(2, SnapshotForm::Native, &mut subtasks);
+    assert_eq!(savepoint.manifest().format_version, 2);
+    assert!(shared_names([&**savepoint.manifest()]).is_empty());
+    // The next checkpoint goes on from the last one, as if there had been no savepoint.
+    for subtask in &mut subtasks {
+        subtask.add(0..20, 1);
+    }
+    let (next, small) = place.checkpoint(3, &mut subtasks, Some(&checkpoint));
+    assert!(small * 4 < savepoint.bytes().0, "{small} bytes");
+    assert_eq!(place.restored(next.directory().unwrap(), 3), all(20, 1));
+    drop(subtasks);
+    fs::remove_dir_all(place.path("checkpoints")).unwrap();
+    let moved = place.path("elsewhere/savepoint-moved");
+    fs::create_dir(place.path("elsewhere")).unwrap();
+    fs::rename(savepoint.directory().unwrap(), &moved).unwrap();
+    assert!(savepoint.manifest().files().all(|file| moved.join(&file.path).is_file()));
+    for parallelism in [1, 3] {
+        assert_eq!(place.restored(&moved, parallelism), all(0, 0));
+    }
+    place.backend = Backend::new(&BackendSettings::HashMap, place.path("local").join(JobId::from_u128(8).to_string()));
+    assert_eq!(place.restored(&moved, 2), all(0, 0));
+    dispose_savepoint(&*place.storage, &moved.display().to_string()).unwrap();
+    assert!(!moved.exists());
+}
+
+#[test]
+fn a_full_checkpoint_has_every_byte_and_one_after_a_hundredth_of_the_keys_changed_at_most_a_tenth() {
+    const MANY: i64 = 200_000;
+    let place = Place::with_memory(ByteSize(64 << 20));
+    let mut subtasks: Vec<Subtask> = (0..2).map(|index| place.subtask((index, 2), None)).collect();
+    for subtask in &mut subtasks {
+        subtask.add(0..MANY, 5);
+    }
+    let (first, all_bytes) = place.checkpoint(1, &mut subtasks, None);
+    assert_eq!(all_bytes, first.bytes().0);
+    let mut base = first;
+    for id in 2..5 {
+        let changed = (0..MANY / 100).map(|n| (n * 100 + id as i64) % MANY);
+        for subtask in &mut subtasks {
+            subtask.add(changed.clone(), 1);
+        }
+        let (next, bytes) = place.checkpoint(id, &mut subtasks, Some(&base));
+        assert!(bytes * 10 <= all_bytes, "checkpoint {id}: {bytes} of {all_bytes} bytes");
+        base = next;
+    }
+    let (full, again) = place.checkpoint(5, &mut subtasks, None);
+    assert_eq!(again, full.bytes().0, "a full checkpoint writes all that it names");
+    assert!(again >= all_bytes, "{again} after {all_bytes} bytes");
+    assert!(shared_names([&**full.manifest()]).is_disjoint(&shared_names([&**base.manifest()])));
 }
 
 #[test]

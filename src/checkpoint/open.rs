@@ -153,25 +153,35 @@ impl OpenCheckpoint {
 
     /// The stores that hold keyed states of an operator for key groups of `range`.
     pub fn stores(&self, uid: &OperatorUid, range: KeyGroupRange) -> Vec<Arc<StoreFiles>> {
-        let (Some(operator), Place::Directory { storage, .. }) = (self.manifest.operator(uid), &self.place) else { return Vec::new() };
+        let (Some(operator), Place::Directory { .. }) = (self.manifest.operator(uid), &self.place) else { return Vec::new() };
         let wanted = range.as_range();
         let moved = |state: &StateDescriptor| self.moved.contains_key(&(uid.clone(), state.name.clone()));
         // Any store may hold keys of any group of a state that moved.
         let all = operator.keyed_states.iter().any(|state| moved(&state.descriptor));
         let overlaps = |store: &&StoreEntry| all || store.key_groups.0 < wanted.end && wanted.start < store.key_groups.1;
-        let file = |file: &StoreFileEntry| StoreFile {
-            name: file.name.clone(),
-            source: Arc::new(SavedFile { storage: Arc::clone(storage), path: self.path_of(&file.file) }),
-        };
         let files = |store: &StoreEntry| {
             let state = |saved: &StoreStateEntry| {
                 let descriptor = &operator.keyed_states.iter().find(|state| state.descriptor.name == saved.name)?.descriptor;
                 let (family, part) = (saved.family.clone(), saved.part);
                 Some(SavedState { descriptor: Arc::new(descriptor.clone()), family, part, moved: moved(descriptor) })
             };
-            Arc::new(StoreFiles { states: store.states.iter().filter_map(state).collect(), files: store.files.iter().map(file).collect() })
+            Arc::new(self.files_of(store, store.states.iter().filter_map(state).collect(), false))
         };
         operator.stores.iter().filter(overlaps).map(files).collect()
+    }
+
+    /// A store with these of its states, for somebody who only looks into it.
+    pub(super) fn store_files(&self, store: &StoreEntry, states: Vec<SavedState>) -> Arc<StoreFiles> {
+        Arc::new(self.files_of(store, states, true))
+    }
+
+    fn files_of(&self, store: &StoreEntry, states: Vec<SavedState>, is_borrowed: bool) -> StoreFiles {
+        let file = |storage: &Arc<dyn Storage>, file: &StoreFileEntry| StoreFile {
+            name: file.name.clone(),
+            source: Arc::new(SavedFile { storage: Arc::clone(storage), path: self.path_of(&file.file), is_borrowed }),
+        };
+        let files = self.storage().map(|storage| store.files.iter().map(|entry| file(storage, entry)).collect());
+        StoreFiles { states, files: files.unwrap_or_default() }
     }
 
     /// An operator state: the rows of all former subtasks, one batch or more for each, in the subtasks' order. Empty if there is
@@ -232,15 +242,23 @@ impl OpenCheckpoint {
         }
     }
 
+    /// Compares the length of a file.
+    pub(super) fn verify_length(&self, file: &FileEntry) -> Result<(), RestoreError> {
+        let length = parquet::file::reader::Length::len(&self.content(file)?);
+        match file.bytes {
+            Some(expected) if length != expected.0 => {
+                let message = format!("{length} bytes, {} were written", expected.0);
+                Err(RestoreError::AlteredFile { path: self.path_of(file), message })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Compares length and checksum of a file.
     pub(super) fn verify(&self, file: &FileEntry) -> Result<(), RestoreError> {
+        self.verify_length(file)?;
         let content = self.content(file)?;
         let altered = |message| RestoreError::AlteredFile { path: self.path_of(file), message };
-        let length = parquet::file::reader::Length::len(&content);
-        if let Some(expected) = file.bytes
-            && length != expected.0
-        {
-            return Err(altered(format!("{length} bytes, {} were written", expected.0)));
-        }
         if let Some(expected) = file.xxh3 {
             let sum = content.sum();
             let (_, found) =

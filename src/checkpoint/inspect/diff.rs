@@ -135,13 +135,11 @@ fn bare(state: &StateRef<'_>, change: StateChange) -> StateDiff {
 
 fn compare(before: &Snapshot, old: &StateRef<'_>, after: &Snapshot, new: &StateRef<'_>, limit: usize) -> Result<StateDiff, InspectError> {
     let mut found = StateDiff { types: type_changes(old, new), ..bare(new, StateChange::Same) };
-    let unreadable = [old, new].into_iter().find_map(|state| state.readable().err());
     let lacking = new.identity().into_iter().find(|name| old.columns().index_of(name).is_none());
-    found.not_compared = match (unreadable, lacking) {
-        (Some(error), _) => Some(error.to_string()),
-        (None, _) if old.kind() != new.kind() => Some(format!("it was {} state and is {} state", old.kind(), new.kind())),
-        (None, Some(column)) => Some(format!("the rows of the first have no column {column}, by which rows are told apart")),
-        (None, None) => None,
+    found.not_compared = match lacking {
+        _ if old.kind() != new.kind() => Some(format!("it was {} state and is {} state", old.kind(), new.kind())),
+        Some(column) => Some(format!("the rows of the first have no column {column}, by which rows are told apart")),
+        None => None,
     };
     if found.not_compared.is_none() {
         let common = new.columns().columns.into_iter().filter(|c| old.columns().index_of(&c.name).is_some()).collect();
@@ -195,8 +193,8 @@ fn compare_rows(
     (after, new): (&Snapshot, &StateRef<'_>),
     comparison: &mut Comparison,
 ) -> Result<(), InspectError> {
-    let mut left = GroupCursor::new(before, old, old.files())?;
-    let mut right = GroupCursor::new(after, new, new.files())?;
+    let mut left = GroupCursor::new(before, old, old.pieces())?;
+    let mut right = GroupCursor::new(after, new, new.pieces())?;
     let grouped = new.descriptor().is_some() && before.manifest().max_parallelism == after.manifest().max_parallelism;
     if !grouped {
         return comparison.take(&all(&mut left)?, &all(&mut right)?);

@@ -1,30 +1,25 @@
-//! The rows of a keyed state in the order of their key groups, whatever files they lie in: what a comparison and a check for keys that
+//! The rows of a keyed state in the order of their key groups, whatever files and stores they lie in: what a comparison and a check for keys that
 //! occur twice go through. One key group is held at a time.
 
 use super::defects::Defect;
+use super::pieces::{Piece, PieceRows};
 use super::{InspectError, KEY_GROUP, Snapshot, StateRef};
-use crate::checkpoint::columns::conform;
-use crate::checkpoint::error::RestoreError;
-use crate::checkpoint::manifest::FileEntry;
-use crate::checkpoint::parquet_file::Batches;
-use crate::types::Schema;
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::Int32Type;
 use std::path::PathBuf;
 
-/// Reads the files of one state side by side.
+/// Reads the pieces of one state side by side.
 pub(super) struct GroupCursor {
-    columns: Schema,
-    files: Vec<FileCursor>,
+    pieces: Vec<PieceCursor>,
 }
 
-/// Where in a file the reading is.
-struct FileCursor {
+/// Where in a file or store the reading is.
+struct PieceCursor {
     path: PathBuf,
-    batches: Batches,
+    batches: PieceRows,
     /// Rows that are read and not handed out.
     waiting: Option<RecordBatch>,
-    /// The number of the first of them in its file, from 0.
+    /// The number of the first of them in its file or store, from 0.
     row: u64,
 }
 
@@ -36,7 +31,7 @@ pub(super) struct GroupRows {
     pub(super) parts: Vec<Part>,
 }
 
-/// Rows that stand behind each other in one file.
+/// Rows that stand behind each other in one file or store.
 pub(super) struct Part {
     pub(super) path: PathBuf,
     /// The number of the first of them, from 0.
@@ -45,33 +40,32 @@ pub(super) struct Part {
 }
 
 impl GroupCursor {
-    /// Begins with some files of a keyed state.
+    /// Begins with some pieces of a state.
     pub(super) fn new<'a>(
         snapshot: &Snapshot,
         state: &StateRef<'_>,
-        files: impl IntoIterator<Item = &'a FileEntry>,
+        pieces: impl IntoIterator<Item = Piece<'a>>,
     ) -> Result<Self, InspectError> {
-        state.readable()?;
         let mut cursors = Vec::new();
-        for file in files {
-            let batches = snapshot.stream(file, None)?;
-            cursors.push(FileCursor { path: snapshot.path_of(file), batches, waiting: None, row: 0 });
+        for piece in pieces {
+            let batches = snapshot.stream(state, piece, None)?;
+            cursors.push(PieceCursor { path: snapshot.path_of_piece(state, piece), batches, waiting: None, row: 0 });
         }
-        Ok(Self { columns: state.columns(), files: cursors })
+        Ok(Self { pieces: cursors })
     }
 
     /// The rows of the next key group. Errors on files that are not sorted.
     pub(super) fn next(&mut self) -> Result<Option<GroupRows>, InspectError> {
         let mut next: Option<i32> = None;
-        for file in &mut self.files {
-            if let Some(group) = file.peek(&self.columns)? {
+        for piece in &mut self.pieces {
+            if let Some(group) = piece.peek()? {
                 next = Some(next.map_or(group, |lowest| lowest.min(group)));
             }
         }
         let Some(group) = next else { return Ok(None) };
         let mut parts = Vec::new();
-        for file in &mut self.files {
-            file.take(group, &self.columns, &mut parts)?;
+        for piece in &mut self.pieces {
+            piece.take(group, &mut parts)?;
         }
         Ok(Some(GroupRows { group, parts }))
     }
@@ -83,20 +77,19 @@ pub(super) fn groups_of(batch: &RecordBatch) -> Vec<i32> {
     column.map_or_else(|| vec![0; batch.num_rows()], |groups| groups.values().to_vec())
 }
 
-impl FileCursor {
+impl PieceCursor {
     /// The key group of the next row.
-    fn peek(&mut self, columns: &Schema) -> Result<Option<i32>, InspectError> {
+    fn peek(&mut self) -> Result<Option<i32>, InspectError> {
         while self.waiting.as_ref().is_none_or(|rows| rows.num_rows() == 0) {
-            let Some(batch) = self.batches.next() else { return Ok(None) };
-            let altered = |message| RestoreError::AlteredFile { path: self.path.clone(), message };
-            self.waiting = Some(conform(&batch.map_err(altered)?, columns).map_err(altered)?);
+            let Some(found) = self.batches.next() else { return Ok(None) };
+            self.waiting = Some(found?.rows);
         }
         Ok(self.waiting.as_ref().and_then(|rows| groups_of(rows).first().copied()))
     }
 
     /// Hands out all rows of `group` that are next.
-    fn take(&mut self, group: i32, columns: &Schema, parts: &mut Vec<Part>) -> Result<(), InspectError> {
-        while let Some(found) = self.peek(columns)? {
+    fn take(&mut self, group: i32, parts: &mut Vec<Part>) -> Result<(), InspectError> {
+        while let Some(found) = self.peek()? {
             if found < group {
                 let what = format!("key group {found} stands behind key group {group}: rows must be sorted by key_group");
                 return Err(InspectError::Unsound(Defect { path: self.path.clone(), row: Some(self.row + 1), what, more: 0 }.into()));

@@ -2,7 +2,7 @@
 //! one is sound; sealing one that another tool has edited, building one from files, finding what no checkpoint needs.
 //!
 //! Everything here goes by [`StateDescriptor::columns`] and knows nothing of a state's kind but which of its columns tell rows apart.
-//! Rows are streamed: at most one key group of a state is held at a time.
+//! Rows are streamed, from Parquet files and from stores alike: at most one key group of a state is held at a time.
 
 mod address;
 mod bootstrap;
@@ -16,6 +16,7 @@ mod live;
 #[cfg(test)]
 mod operator_tests;
 mod orphans;
+mod pieces;
 mod rows;
 mod seal;
 mod selection;
@@ -38,7 +39,7 @@ use super::error::{CheckpointError, RestoreError};
 use super::manifest::{FileEntry, KeyedStateEntry, Manifest, OperatorEntry, OperatorStateEntry};
 use super::open::{OpenCheckpoint, open_unchecked};
 use super::{FoundCheckpoint, discovery};
-use crate::state::{OperatorStateKind, StateDescriptor, StateKind};
+use crate::state::{Backend, OperatorStateKind, StateDescriptor, StateKind};
 use crate::storage::Storage;
 use crate::types::{ByteSize, Schema};
 use std::io;
@@ -105,7 +106,7 @@ impl InspectError {
 pub enum Form {
     /// Parquet files with the columns of the state: savepoints, and checkpoints of the backend `hashmap`.
     Columns,
-    /// Files of an embedded store: only its backend reads them.
+    /// Files of an embedded store: its backend reads them.
     Native,
 }
 
@@ -113,6 +114,8 @@ pub enum Form {
 #[derive(Debug, Clone)]
 pub struct Snapshot {
     checkpoint: OpenCheckpoint,
+    /// Where stores are opened.
+    scratch: Option<Backend>,
 }
 
 /// One state of a snapshot.
@@ -132,12 +135,12 @@ enum StateEntry<'a> {
 impl Snapshot {
     /// Opens what a person named: a directory or its `_metadata`, with or without `file:`. Reads `_metadata` alone.
     pub fn open(storage: Arc<dyn Storage>, text: &str) -> Result<Self, RestoreError> {
-        Ok(Self { checkpoint: open_unchecked(storage, text)? })
+        Ok(Self { checkpoint: open_unchecked(storage, text)?, scratch: None })
     }
 
     /// One that was opened already.
     pub fn of(checkpoint: OpenCheckpoint) -> Self {
-        Self { checkpoint }
+        Self { checkpoint, scratch: None }
     }
 
     /// What it consists of.
@@ -253,17 +256,6 @@ impl<'a> StateRef<'a> {
         let columns = |file: &FileEntry| Path::new(&file.path).extension().is_some_and(|e| e == "parquet");
         let stored = matches!(self.state, StateEntry::Keyed(state) if self.operator.is_stored(state));
         if !stored && self.files().iter().all(columns) { Form::Columns } else { Form::Native }
-    }
-
-    /// An error for a state whose rows cannot be read.
-    fn readable(&self) -> Result<(), InspectError> {
-        match self.form() {
-            Form::Columns => Ok(()),
-            Form::Native => Err(InspectError::asked(
-                format!("state {} is stored in its backend's native form, which cannot be read here yet", self.address()),
-                "take a savepoint of the job (`flink savepoint`): savepoints are open files",
-            )),
-        }
     }
 
     /// True if no two rows of it may be the same in these columns.

@@ -2,6 +2,7 @@
 //! the files' new lengths, row counts and checksums, whole or not at all.
 
 use super::defects::{Defect, Defects};
+use super::pieces::Piece;
 use super::verify::{check_keys, check_rows};
 use super::{Form, InspectError, Snapshot, StateRef};
 use crate::checkpoint::error::CheckpointError;
@@ -79,13 +80,13 @@ fn measure_state(
             }
             Err(other) => return Err(other.into()),
         };
-        let rows = check_rows(snapshot, state, &bare, defects)?;
+        let rows = check_rows(snapshot, state, Piece::File(&bare), defects)?;
         if defects.list.len() > before {
             continue;
         }
         let (bytes, xxh3) = content.sum().map_err(InspectError::io(format!("reading {}", snapshot.path_of(file).display())))?;
         entries.insert(file.path.clone(), FileEntry { rows: Some(rows), bytes: Some(bytes), xxh3: Some(xxh3), ..bare });
-        sound.push(file);
+        sound.push(Piece::File(file));
     }
     if state.tells_rows_apart() {
         check_keys(snapshot, state, &sound, defects)?;

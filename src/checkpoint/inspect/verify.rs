@@ -4,16 +4,16 @@
 use super::defects::{Defect, Defects, FirstRow};
 use super::groups::{GroupCursor, GroupRows, groups_of};
 use super::keys::{RowBytes, key_groups};
-use super::{Form, InspectError, Snapshot, StateRef};
-use crate::checkpoint::columns::conform;
+use super::pieces::{FoundRows, Piece};
+use super::{InspectError, Snapshot, StateRef};
 use crate::checkpoint::error::RestoreError;
 use crate::checkpoint::manifest::FileEntry;
 use crate::state::StateDescriptor;
 use crate::types::{KeyGroup, MaxParallelism};
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::Int32Type;
-use std::collections::BTreeMap;
-use std::collections::HashSet;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::ops::Range;
 use std::path::PathBuf;
 
 /// What was looked at, and what is wrong with it.
@@ -25,90 +25,105 @@ pub struct Verified {
     pub rows: u64,
     /// What is wrong.
     pub defects: Defects,
-    /// Files in the native form of a backend: their length and checksum were compared, their rows were not read.
-    pub native: u64,
 }
 
 /// Looks at every file of a snapshot. Errors only if the disk fails.
 pub fn verify(snapshot: &Snapshot) -> Result<Verified, InspectError> {
     let mut verified = Verified::default();
-    for file in snapshot.manifest().operators.iter().flat_map(|o| &o.stores).flat_map(|store| &store.files) {
-        verified.files += 1;
-        match snapshot.checkpoint.verify(&file.file) {
-            Ok(()) => verified.native += 1,
-            Err(error) => verified.defects.list.push(defect_of(snapshot, &file.file, error)?),
+    let mut damaged = BTreeSet::new();
+    for operator in &snapshot.manifest().operators {
+        for store in &operator.stores {
+            for file in &store.files {
+                if !is_whole(snapshot, &file.file, &mut verified)? {
+                    damaged.insert((&operator.uid, store.subtask));
+                }
+            }
         }
     }
     for state in snapshot.states() {
         let mut sound = Vec::new();
-        for file in state.files() {
-            verified.files += 1;
+        for piece in state.pieces() {
             let before = verified.defects.list.len();
-            match snapshot.checkpoint.verify(file) {
-                Ok(()) if state.form() == Form::Native => verified.native += 1,
-                Ok(()) => verified.rows += check_rows(snapshot, &state, file, &mut verified.defects)?,
-                Err(error) => verified.defects.list.push(defect_of(snapshot, file, error)?),
+            let readable = match piece {
+                Piece::File(file) => is_whole(snapshot, file, &mut verified)?,
+                Piece::Store(store, _) => !damaged.contains(&(&state.operator.uid, store.subtask)),
+            };
+            if !readable {
+                continue;
             }
+            verified.rows += check_rows(snapshot, &state, piece, &mut verified.defects)?;
             if verified.defects.list.len() == before {
-                sound.push(file);
+                sound.push(piece);
             }
         }
-        if state.form() == Form::Columns && state.tells_rows_apart() {
+        if state.tells_rows_apart() {
             check_keys(snapshot, &state, &sound, &mut verified.defects)?;
         }
     }
     Ok(verified)
 }
 
+/// Compares a file with what is recorded of it; notes what is wrong.
+fn is_whole(snapshot: &Snapshot, file: &FileEntry, verified: &mut Verified) -> Result<bool, InspectError> {
+    verified.files += 1;
+    let Err(error) = snapshot.checkpoint.verify(file) else { return Ok(true) };
+    verified.defects.list.push(defect_of(error)?);
+    Ok(false)
+}
+
 /// The defect that an error in reading a file is; a disk that fails is none.
-fn defect_of(snapshot: &Snapshot, file: &FileEntry, error: RestoreError) -> Result<Defect, InspectError> {
-    let path = snapshot.path_of(file);
+fn defect_of(error: RestoreError) -> Result<Defect, InspectError> {
     match error {
-        RestoreError::MissingFile { .. } => Ok(Defect { path, row: None, what: "the file is missing".to_owned(), more: 0 }),
-        RestoreError::AlteredFile { message, .. } => Ok(Defect { path, row: None, what: message, more: 0 }),
+        RestoreError::MissingFile { path } => Ok(Defect { path, row: None, what: "the file is missing".to_owned(), more: 0 }),
+        RestoreError::AlteredFile { path, message } => Ok(Defect { path, row: None, what: message, more: 0 }),
         other => Err(other.into()),
     }
 }
 
-/// Reads one file: can its rows be read as the state's columns, are they sorted, are they in their key's group. Returns how many there
-/// are.
-pub(super) fn check_rows(snapshot: &Snapshot, state: &StateRef<'_>, file: &FileEntry, defects: &mut Defects) -> Result<u64, InspectError> {
-    let path = snapshot.path_of(file);
+/// Reads one file or store: can its rows be read as the state's columns, are they sorted, are they in their key's group, are they as many
+/// as were written. Returns how many there are.
+pub(super) fn check_rows(snapshot: &Snapshot, state: &StateRef<'_>, piece: Piece<'_>, defects: &mut Defects) -> Result<u64, InspectError> {
+    let path = snapshot.path_of_piece(state, piece);
     let whole = |what: String| Defect { path: path.clone(), row: None, what, more: 0 };
-    let batches = match snapshot.stream(file, None) {
+    let batches = match snapshot.stream(state, piece, None) {
         Ok(batches) => batches,
-        Err(error) => {
-            defects.list.push(defect_of(snapshot, file, error)?);
+        Err(InspectError::Snapshot(error)) => {
+            defects.list.push(defect_of(error)?);
             return Ok(0);
         }
+        Err(other) => return Err(other),
     };
-    if let Some(expected) = file.rows
-        && expected != batches.rows
-    {
-        defects.list.push(whole(format!("{} rows, {expected} were written", batches.rows)));
-    }
-    let mut check = RowCheck::new(snapshot.manifest().max_parallelism, state);
-    let columns = state.columns();
+    let mut check = RowCheck::new(snapshot.manifest().max_parallelism, state, piece.key_groups());
+    let mut counted = batches.rows();
+    let mut broken = false;
     for batch in batches {
-        let read = batch.and_then(|batch| {
-            let conformed = conform(&batch, &columns)?;
-            check.converted(&batch, &conformed)?;
-            Ok(conformed)
-        });
-        let batch = match read {
-            Ok(batch) => batch,
-            Err(message) => {
+        let failed = match batch {
+            Ok(FoundRows { found, rows }) => check.converted(&found, &rows).and_then(|()| check.take(&rows)).err(),
+            Err(error) => {
+                let Defect { what, .. } = defect_of(error)?;
                 let near = if check.row == 0 { String::new() } else { format!("behind row {}: ", check.row) };
-                defects.list.push(whole(format!("{near}{message}")));
-                break;
+                Some(format!("{near}{what}"))
             }
         };
-        if let Err(message) = check.take(&batch) {
+        if let Some(message) = failed {
             defects.list.push(whole(message));
+            broken = true;
             break;
         }
     }
     let rows = check.row;
+    // What was read is what there is, whatever a footer says; a store has none.
+    if let Some(claimed) = counted.filter(|claimed| !broken && *claimed != rows) {
+        defects.list.push(whole(format!("{rows} rows, its footer says {claimed}")));
+    }
+    if !broken {
+        counted = Some(rows);
+    }
+    if let (Some(expected), Some(counted)) = (piece.rows(), counted)
+        && expected != counted
+    {
+        defects.list.push(whole(format!("{counted} rows, {expected} were written")));
+    }
     defects.list.extend(check.defects(path.clone()));
     Ok(rows)
 }
@@ -125,14 +140,17 @@ struct RowCheck<'a> {
     range: FirstRow,
     order: FirstRow,
     group: FirstRow,
+    /// The key groups that the rows must be of, and the first one of another.
+    own: Option<Range<i32>>,
+    foreign: FirstRow,
     lossy: BTreeMap<String, FirstRow>,
 }
 
 impl<'a> RowCheck<'a> {
-    fn new(max: MaxParallelism, state: &StateRef<'a>) -> Self {
-        let (range, order, group) = Default::default();
+    fn new(max: MaxParallelism, state: &StateRef<'a>, own: Option<Range<i32>>) -> Self {
+        let (range, order, group, foreign) = Default::default();
         let subtasks = state.registered().map(|_| state.operator.parallelism.get());
-        Self { max, descriptor: state.descriptor(), subtasks, row: 0, last: 0, range, order, group, lossy: BTreeMap::new() }
+        Self { max, descriptor: state.descriptor(), subtasks, row: 0, last: 0, range, order, group, own, foreign, lossy: BTreeMap::new() }
     }
 
     /// Another tool may have written fractions where whole numbers belong: what a conversion would cut off is a defect.
@@ -175,6 +193,10 @@ impl<'a> RowCheck<'a> {
                 let last = self.last;
                 self.order.note(self.row, || format!("key group {found} stands behind {last}: rows must be sorted by key_group"));
             }
+            if let Some(own) = self.own.as_ref().filter(|own| !own.contains(&found)) {
+                let last = own.end - 1;
+                self.foreign.note(self.row, || format!("key group {found} in a store of key groups {} to {last}", own.start));
+            }
             self.last = found;
             self.row += 1;
         }
@@ -193,19 +215,19 @@ impl<'a> RowCheck<'a> {
     }
 
     fn defects(self, path: PathBuf) -> Vec<Defect> {
-        let noted = [self.range, self.group, self.order].into_iter().chain(self.lossy.into_values());
+        let noted = [self.range, self.group, self.order, self.foreign].into_iter().chain(self.lossy.into_values());
         noted.filter_map(|first| first.defect(path.clone())).collect()
     }
 }
 
-/// Looks for keys that occur twice, in one file or in several. Files that are not sound are left out: their rows may not be sorted.
+/// Looks for keys that occur twice, in one piece or in several. Those that are not sound are left out: their rows may not be sorted.
 pub(super) fn check_keys(
     snapshot: &Snapshot,
     state: &StateRef<'_>,
-    files: &[&FileEntry],
+    pieces: &[Piece<'_>],
     defects: &mut Defects,
 ) -> Result<(), InspectError> {
-    let mut cursor = GroupCursor::new(snapshot, state, files.iter().copied())?;
+    let mut cursor = GroupCursor::new(snapshot, state, pieces.iter().copied())?;
     let schema = state.columns().to_arrow();
     let identity: Vec<usize> = state.identity().iter().filter_map(|name| schema.index_of(name).ok()).collect();
     let Ok(bytes) = RowBytes::new(&schema, identity) else { return Ok(()) };

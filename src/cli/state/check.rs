@@ -1,6 +1,6 @@
 //! `flink state verify` and `flink state seal`: is a snapshot sound, and what another tool has made of it.
 
-use super::{failed, open};
+use super::{failed, open, open_rows};
 use crate::checkpoint::inspect::{Sealed, Verified, seal as seal_snapshot, verify as verify_snapshot};
 use crate::cli::output::{CliError, Output};
 use crate::cli::surroundings::Surroundings;
@@ -10,15 +10,14 @@ use serde_json::{Value, json};
 /// Verifies.
 pub(super) fn verify(path: &str, surroundings: &Surroundings, output: &mut Output<'_>) -> Result<ExitStatus, CliError> {
     let asked = format!("could not verify {path}");
-    let snapshot = open(path, &asked, surroundings, output)?;
-    let Verified { files, rows, defects, native } = verify_snapshot(&snapshot).map_err(|e| failed(&asked, e))?;
+    let snapshot = open_rows(path, &asked, surroundings, output)?;
+    let Verified { files, rows, defects } = verify_snapshot(&snapshot).map_err(|e| failed(&asked, e))?;
     let list: Vec<Value> =
         defects.list.iter().map(|d| json!({ "file": d.path, "row": d.row, "what": d.what, "more-rows": d.more })).collect();
     let sound = list.is_empty();
     output.result("", &json!({ "path": snapshot.directory(), "sound": sound, "files": files, "rows": rows, "defects": list }));
     if sound {
-        let read = if native > 0 { format!("; {native} files in native form were compared, not read") } else { String::new() };
-        output.line(format!("{path} is sound: {files} files, {rows} rows{read}."));
+        output.line(format!("{path} is sound: {files} files, {rows} rows."));
         return Ok(ExitStatus::Done);
     }
     if output.style().json {

@@ -1,7 +1,7 @@
 //! `flink state diff`: in what two snapshots differ.
 
 use super::table::plain;
-use super::{failed, open, summary};
+use super::{failed, open_rows, summary};
 use crate::checkpoint::inspect::{RowChange, SnapshotDiff, StateChange, StateDiff, diff};
 use crate::cli::output::{CliError, Output};
 use crate::cli::surroundings::Surroundings;
@@ -17,8 +17,8 @@ pub(super) fn compare(
     output: &mut Output<'_>,
 ) -> Result<ExitStatus, CliError> {
     let asked = format!("could not compare {before} and {after}");
-    let older = open(before, &asked, surroundings, output)?;
-    let newer = open(after, &asked, surroundings, output)?;
+    let older = open_rows(before, &asked, surroundings, output)?;
+    let newer = open_rows(after, &asked, surroundings, output)?;
     let found = diff(&older, &newer, state, limit).map_err(|e| failed(&asked, e))?;
     for (mark, snapshot) in [("---", &older), ("+++", &newer)] {
         let manifest = snapshot.manifest();

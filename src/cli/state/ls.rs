@@ -41,7 +41,8 @@ fn one(snapshot: &Snapshot, surroundings: &Surroundings, output: &mut Output<'_>
     output.line(format!("{} {directory}", kind_text(manifest.kind)));
     output.line(format!("  job              {} ({})", manifest.job.name, manifest.job.id));
     output.line(format!("  checkpoint       {} at {}", manifest.checkpoint_id, time_text(manifest.time)));
-    output.line(format!("  format           version {}, max parallelism {}", manifest.format_version, manifest.max_parallelism));
+    let form = if manifest.is_native() { "native" } else { "canonical" };
+    output.line(format!("  format           {form}, version {}, max parallelism {}", manifest.format_version, manifest.max_parallelism));
     output.line(format!("  size             {} in {files} file{}", size(manifest.bytes().0), if files == 1 { "" } else { "s" }));
     output.line("");
     let rows: Vec<Vec<String>> = states.iter().map(row).collect();

@@ -8,6 +8,7 @@ mod gc;
 mod import;
 mod live;
 mod ls;
+mod scratch;
 mod show;
 mod table;
 pub mod task;
@@ -63,6 +64,11 @@ fn open(path: &str, asked: &str, surroundings: &Surroundings, output: &mut Outpu
         RestoreError::NoMetadata(_) => beside(unreadable(asked, &e), &path, &*storage),
         _ => unreadable(asked, &e),
     })
+}
+
+/// The same for somebody who reads its rows.
+fn open_rows(path: &str, asked: &str, surroundings: &Surroundings, output: &mut Output<'_>) -> Result<Snapshot, CliError> {
+    Ok(scratch::with_scratch(open(path, asked, surroundings, output)?, surroundings))
 }
 
 /// The path of a snapshot, absolute: `latest` and `latest:JOB` are looked up.
@@ -171,6 +177,7 @@ fn summary(snapshot: &Snapshot) -> Value {
         "job-id": manifest.job.id.to_string(),
         "checkpoint-id": manifest.checkpoint_id,
         "time": time_text(manifest.time),
+        "format": if manifest.is_native() { "native" } else { "canonical" },
         "format-version": manifest.format_version,
         "max-parallelism": manifest.max_parallelism,
     })

@@ -3,7 +3,7 @@
 
 use super::table::{Table, is_number, plain};
 use super::task::RowsAsked;
-use super::{failed, open, summary};
+use super::{failed, open_rows, summary};
 use crate::checkpoint::inspect::{InspectError, RowEncoder, RowFormat, Rows, Selection, Snapshot, StateRef};
 use crate::cli::output::{CliError, Output};
 use crate::cli::surroundings::Surroundings;
@@ -31,7 +31,7 @@ pub(super) fn show(
     output: &mut Output<'_>,
 ) -> Result<ExitStatus, CliError> {
     let asked = format!("could not show the state in {path}");
-    let snapshot = open(path, &asked, surroundings, output)?;
+    let snapshot = open_rows(path, &asked, surroundings, output)?;
     let states = match state {
         Some(state) => snapshot.find(state).map_err(|e| failed(&asked, e))?,
         None => snapshot.states(),
@@ -177,7 +177,7 @@ pub(super) struct Export<'a> {
 /// Exports rows.
 pub(super) fn export(export: &Export<'_>, surroundings: &Surroundings, output: &mut Output<'_>) -> Result<ExitStatus, CliError> {
     let asked = format!("could not export state {} of {}", export.state, export.path);
-    let snapshot = open(export.path, &asked, surroundings, output)?;
+    let snapshot = open_rows(export.path, &asked, surroundings, output)?;
     let state = snapshot.find_one(export.state).map_err(|e| failed(&asked, e))?;
     let rows = rows_of(&snapshot, state, export.rows, export.rows.selection.limit).map_err(|e| failed(&asked, e))?;
     let Some(to) = export.to else {
