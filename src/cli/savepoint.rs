@@ -79,7 +79,14 @@ pub(super) fn status(
     let asked = format!("could not say how far savepoint {trigger} of job {reference} is");
     let Target { job, client } = resolve_live(command, surroundings, reference, &asked)?;
     let result = block_on(client.savepoint_status(job, &trigger.to_string()))?;
-    let path = result.map_err(|e| CliError::client(&asked, &e, ExitStatus::SavepointFailed))?;
+    let path = result.map_err(|e| {
+        if e.is_unknown_job() {
+            // The job has just answered: what it does not know is the id.
+            let unknown = CliError::new(ExitStatus::SavepointFailed, &asked, e.to_string()).caused_by(&e);
+            return unknown.next("`flink savepoint -detached` prints the id; a job's process keeps it for a while, and not beyond its end");
+        }
+        CliError::client(&asked, &e, ExitStatus::SavepointFailed)
+    })?;
     let status = if path.is_some() { "COMPLETED" } else { "IN_PROGRESS" };
     match &path {
         Some(path) => output.line(format!("Savepoint completed. Path: {path}")),

@@ -168,7 +168,7 @@ fn a_savepoint_that_nobody_waits_for_is_asked_after_by_its_trigger_id() {
     let document: Value = serde_json::from_str(&flink(dir.path(), &format!("savepoint --status {trigger} tiny -o json")).out).unwrap();
     assert_eq!((&document["status"], &document["path"]), (&Value::from("COMPLETED"), &Value::from(path)));
     let ran = flink(dir.path(), &format!("savepoint --status {JOB} tiny"));
-    assert_eq!(ran.status, ExitStatus::NoSuchJob, "{}", ran.err);
+    assert_eq!(ran.status, ExitStatus::SavepointFailed, "{}", ran.err);
     assert!(ran.err.contains("There is no operation with triggerId="), "{}", ran.err);
 }
 
