@@ -5,6 +5,7 @@
 
 mod bad_input;
 mod commands;
+mod damage;
 mod flights;
 mod frame;
 mod full_disk;
@@ -14,9 +15,12 @@ mod job_dir;
 mod job_output;
 mod kill;
 mod layering;
+mod native;
 mod object_store;
 mod peer;
 mod program;
 mod python;
+mod savepoints;
 mod state;
+mod tools;
 mod upgrade;

@@ -2,7 +2,6 @@
 //! damaged files with their exit codes.
 
 use crate::job_dir::until;
-use crate::python::python;
 use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -260,42 +259,4 @@ fn what_a_killed_job_left_unfinished_is_cleaned_up_when_asked() {
     assert!(job.join("chk-3").exists());
     assert!(place.text(&["state", "gc", "checkpoints", "--older-than", "0s", "--yes"], 0).contains("Deleted 1"));
     assert!(!job.join("chk-3").exists());
-}
-
-const EDIT: &str = "
-import os, sys
-tool, file, column = sys.argv[1:]
-new = file + '.new'
-if tool == 'duckdb':
-    import duckdb
-    duckdb.sql(f'''COPY (SELECT * REPLACE (\"{column}\" + 1000 AS \"{column}\") FROM '{file}' ORDER BY key_group) TO '{new}' (FORMAT parquet)''')
-else:
-    import pandas
-    rows = pandas.read_parquet(file)
-    rows[column] += 1000
-    rows.to_parquet(new, index=False)
-os.replace(new, file)
-";
-
-#[test]
-fn a_value_that_duckdb_or_pandas_changed_is_where_the_job_goes_on_from() {
-    let python = python("savepoints", &["duckdb", "pandas", "pyarrow"]);
-    for tool in ["duckdb", "pandas"] {
-        let place = Place::new();
-        let saved = place.stopped();
-        let (state, column) = counted(&place, &saved);
-        let files = groups_files(&saved);
-        for file in &files {
-            let edited = Command::new(&python).args(["-c", EDIT, tool, file.to_str().unwrap(), &column]).output().unwrap();
-            assert!(edited.status.success(), "{tool}: {}", String::from_utf8_lossy(&edited.stderr));
-        }
-        assert!(place.text(&["run", "-s", &saved, "job.toml"], 6).contains("part-"), "{tool}: it must be sealed first");
-        assert!(place.text(&["state", "seal", &saved], 0).contains(&format!(": {} of", files.len())), "{tool}");
-        assert!(place.text(&["state", "verify", &saved], 0).contains("is sound"), "{tool}");
-        let shown = place.json(&["state", "show", &saved, &state, "--key", "a=1"]);
-        assert_eq!(shown["states"][0]["rows"][0][&column], 1002, "{tool}");
-        fs::write(place.path().join("in/2.json"), "{\"a\":1,\"b\":\"new\"}\n").unwrap();
-        place.text(&["run", "-s", &saved, "job.toml"], 0);
-        assert_eq!(place.last_count(), Some(1003), "{tool}");
-    }
 }
