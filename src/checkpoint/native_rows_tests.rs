@@ -126,7 +126,8 @@ fn the_rows_of_stores_are_verified() {
     let sound = verify(&looked_into(&place, directory)).unwrap();
     assert_eq!((sound.rows, sound.defects.to_string()), (KEYS as u64, String::new()));
     let original = fs::read(directory.join(METADATA)).unwrap();
-    let wrong: [(fn(&mut Manifest), &str); 4] = [
+    type Edit = fn(&mut Manifest);
+    let wrong: [(Edit, &str); 4] = [
         (|m| m.operators[0].stores[1].states[0].rows += 1, "rows, "),
         (|m| m.operators[0].stores[0].key_groups = (0, 1), "in a store of key groups 0 to 0"),
         (|m| m.max_parallelism = crate::types::MaxParallelism::new(64).unwrap(), "its key belongs to"),

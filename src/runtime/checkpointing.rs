@@ -192,8 +192,7 @@ impl Checkpointing {
         // As in Flink a claimed savepoint is a checkpoint of the job now; other than there, a job that fails never deletes its way back.
         let goes = ending != Ending::Failed && is_discarded(SnapshotKind::Checkpoint);
         let claimed = self.claimed.take().filter(|_| goes).map(|(_, directory)| directory);
-        let keeps_some =
-            self.completed.values().any(|c| !is_discarded(c.manifest().kind) && !c.manifest().kind.is_savepoint());
+        let keeps_some = self.completed.values().any(|c| !is_discarded(c.manifest().kind) && !c.manifest().kind.is_savepoint());
         let settings = &self.blueprint.graph.settings.checkpointing;
         let directory = settings.job_directory(self.blueprint.job).filter(|_| !keeps_some);
         let (job_directory, beside_others) = match directory {

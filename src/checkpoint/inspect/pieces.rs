@@ -156,7 +156,7 @@ impl Snapshot {
             }
             (Piece::Store(store, stored), StateEntry::Keyed(entry)) => {
                 let descriptor = Arc::new(entry.descriptor.clone());
-                let state = SavedState { descriptor, family: stored.family.clone(), moved: false };
+                let state = SavedState { descriptor, family: stored.family.clone(), part: stored.part, moved: false };
                 Source::Store(self.open_store(&path, store, state, range)?)
             }
             (Piece::Store(..), StateEntry::Operator(_)) => {
@@ -166,7 +166,6 @@ impl Snapshot {
         Ok(PieceRows { path, columns: state.columns(), batches, ended: false })
     }
 
-    #[expect(clippy::type_complexity, reason = "the rows of a store, as they come")]
     fn open_store(
         &self,
         path: &Path,
