@@ -122,7 +122,8 @@ mod tests {
             counted.fetch_add(1, Ordering::Relaxed);
             Err(crate::checkpoint::CheckpointError::Invariant("no".to_owned()))
         });
-        let files = AttemptFiles::new(CheckpointId::new(3), SnapshotTarget::Memory, SnapshotForm::Canonical, sender).after(Some(preparation));
+        let files =
+            AttemptFiles::new(CheckpointId::new(3), SnapshotTarget::Memory, SnapshotForm::Canonical, sender).after(Some(preparation));
         for _ in 0..2 {
             assert_eq!(files.write(Vec::new()).unwrap_err(), "checkpoint: no");
         }
