@@ -30,7 +30,7 @@ connector = "blackhole"
 const STATE: &str = "t/group-aggregate-1/groups";
 
 /// Nothing here takes longer than a moment.
-const TIME: Duration = Duration::from_secs(60);
+const TIME: Duration = Duration::from_mins(1);
 
 /// Kilobytes of address space; far less than what hostile numbers ask for.
 const MEMORY: &str = "4000000";
@@ -64,7 +64,7 @@ impl Place {
     fn new() -> Self {
         let directory = tempfile::Builder::new().prefix("fl").tempdir().unwrap();
         let path = directory.path().to_owned();
-        let lines: String = (0..400).map(|n| format!("{{\"a\":{n},\"b\":\"x\"}}\n")).collect();
+        let lines: String = (0..400).fold(String::new(), |rows, n| rows + &format!("{{\"a\":{n},\"b\":\"x\"}}\n"));
         fs::write(path.join("in.json"), lines).unwrap();
         fs::write(path.join("job.toml"), JOB).unwrap();
         let (sound, damaged, native) = (path.join("sound"), path.join("damaged"), path.join("native"));
@@ -100,7 +100,7 @@ impl Place {
     /// The damaged copy, whole again.
     fn renewed(&self, from: &Path) -> &Path {
         if self.damaged.is_dir() {
-            fs::remove_dir_all(&self.damaged).unwrap()
+            fs::remove_dir_all(&self.damaged).unwrap();
         } else {
             let _ = fs::remove_file(&self.damaged);
         }
@@ -361,7 +361,7 @@ fn bytes_that_are_altered_at_random_are_survived() {
         let damaged = place.renewed(&place.sound);
         let mut bytes = fs::read(part(damaged)).unwrap();
         // Mostly in the footer, where numbers stand that others are taken from.
-        for step in 0..1 + round % 3 {
+        for step in 0..=round % 3 {
             let at = if round % 2 == 0 { length - 9 - (round * 37 + step * 11) % (length / 2) } else { (round * 101 + step * 7) % length };
             bytes[at] = bytes[at].wrapping_mul(31).wrapping_add(0x7F);
         }

@@ -54,7 +54,7 @@ impl Place {
 
     /// A whole file of rows, one for each of `keys`.
     fn feed(&self, name: &str, keys: impl Iterator<Item = usize>) {
-        let rows: String = keys.map(|k| format!("{k},{},text {k}\n", k % 7)).collect();
+        let rows: String = keys.fold(String::new(), |rows, k| rows + &format!("{k},{},text {k}\n", k % 7));
         fs::write(self.path().join(format!("{name}.tmp")), rows).unwrap();
         fs::rename(self.path().join(format!("{name}.tmp")), self.path().join("in").join(name)).unwrap();
     }
@@ -90,26 +90,27 @@ impl Place {
         });
     }
 
-    fn path_of(&self, said: &str) -> PathBuf {
-        PathBuf::from(said.trim().trim_start_matches("file:"))
-    }
-
     fn rows(&self, saved: &Path) -> BTreeSet<String> {
         let rows = self.text(&["state", "export", saved.to_str().unwrap(), STATE]);
         rows.lines().map(str::to_owned).collect()
     }
+}
 
-    /// Every file below a directory but `_metadata`, by its relative path.
-    fn files(&self, dir: &Path) -> BTreeSet<PathBuf> {
-        let mut found = BTreeSet::new();
-        let mut waiting = vec![dir.to_owned()];
-        while let Some(next) = waiting.pop() {
-            for path in fs::read_dir(next).unwrap().map(|entry| entry.unwrap().path()) {
-                if path.is_dir() { waiting.push(path) } else { assert!(found.insert(path.strip_prefix(dir).unwrap().to_owned())) }
-            }
+/// The path that a command has printed.
+fn path_of(said: &str) -> PathBuf {
+    PathBuf::from(said.trim().trim_start_matches("file:"))
+}
+
+/// Every file below a directory but `_metadata`, by its relative path.
+fn files(dir: &Path) -> BTreeSet<PathBuf> {
+    let mut found = BTreeSet::new();
+    let mut waiting = vec![dir.to_owned()];
+    while let Some(next) = waiting.pop() {
+        for path in fs::read_dir(next).unwrap().map(|entry| entry.unwrap().path()) {
+            if path.is_dir() { waiting.push(path) } else { assert!(found.insert(path.strip_prefix(dir).unwrap().to_owned())) }
         }
-        found
     }
+    found
 }
 
 impl Drop for Place {
@@ -133,12 +134,12 @@ fn a_native_savepoint_is_read_compared_checked_moved_and_restored_on_either_back
     let place = Place::new();
     place.feed("1.csv", 0..KEYS);
     place.started(&LITTLE, 1);
-    let canonical = place.path_of(&place.text(&["savepoint", "-q", "sums", "saved"]));
+    let canonical = path_of(&place.text(&["savepoint", "-q", "sums", "saved"]));
     let said = place.text(&["savepoint", "-type", "native", "sums", "saved"]);
     let lines: Vec<&str> = said.lines().collect();
     assert!(lines[0].starts_with("Triggering savepoint for job ") && lines[1] == "Waiting for response...", "{said}");
     assert_eq!(lines[3], "You can resume your program from this savepoint with the run command.");
-    let native = place.path_of(lines[2].strip_prefix("Savepoint completed. Path: ").unwrap());
+    let native = path_of(lines[2].strip_prefix("Savepoint completed. Path: ").unwrap());
     assert!(is_native(&native) && !is_native(&canonical));
     let stopped = place.text(&["stop", "--type", "NATIVE", "-p", "saved", "sums"]);
     assert!(stopped.starts_with("Suspending job \"") && stopped.contains("\" with a NATIVE savepoint.\n"), "{stopped}");
@@ -159,17 +160,17 @@ fn a_native_savepoint_is_read_compared_checked_moved_and_restored_on_either_back
     assert_eq!(place.run(&["state", "seal", path]).status.code(), Some(2));
     assert!(fs::read_dir(place.path().join("state/local")).unwrap().next().is_none(), "something was left behind");
 
-    let before = place.files(&moved);
+    let before = files(&moved);
     for (backend, parallelism) in [(HASHMAP, "1"), ("state.backend.type=rocksdb", "3")] {
         let flags = ["-D", backend, "-p", parallelism];
         assert!(place.text(&[&["check", "-s", path, "job.toml"], &flags[..]].concat()).contains("restores."));
         place.started(&[&["-s", path], &flags[..]].concat(), 1);
         // Of hashmap the canonical form is written whatever was asked for.
-        let again = place.path_of(&place.text(&["stop", "-q", "-type", "native", "-p", "saved", "sums"]));
+        let again = path_of(&place.text(&["stop", "-q", "-type", "native", "-p", "saved", "sums"]));
         assert_eq!(is_native(&again), backend != HASHMAP);
         assert_eq!(place.rows(&again), rows, "{backend}");
     }
-    assert_eq!(place.files(&moved), before, "nothing was taken from it");
+    assert_eq!(files(&moved), before, "nothing was taken from it");
     place.text(&["savepoint", "-d", path]);
     assert!(!moved.exists());
 }

@@ -155,6 +155,10 @@ impl Drop for Place {
     }
 }
 
+fn rows(range: std::ops::Range<usize>) -> String {
+    range.fold(String::new(), |rows, n| rows + &format!("{{\"a\":{n}}}\n"))
+}
+
 /// Reads what the job writes, from now on.
 fn let_go(child: &mut Child) -> std::thread::JoinHandle<()> {
     let mut out = child.stdout.take().unwrap();
@@ -235,7 +239,7 @@ fn whoever_waits_sees_how_far_a_savepoint_is_on_a_terminal_and_elsewhere() {
 #[test]
 fn a_stop_whose_sink_cannot_commit_says_so_and_deletes_no_way_back() {
     let place = Place::new();
-    fs::write(place.path().join("in/1.json"), (0..100).map(|n| format!("{{\"a\":{n}}}\n")).collect::<String>()).unwrap();
+    fs::write(place.path().join("in/1.json"), rows(0..100)).unwrap();
     place.text(&["run", "-d", "-q", "watch.toml"]);
     let hidden = until("a file that is being written", || {
         place.entries("out").into_iter().find(|path| path.extension().is_some_and(|e| e == "inprogress"))
@@ -243,7 +247,7 @@ fn a_stop_whose_sink_cannot_commit_says_so_and_deletes_no_way_back() {
     let before = place.text(&["checkpoint", "-q", "files"]);
     // From now on files may be visible; the next ones get no name of their own.
     until("the first rows to be visible", || (!place.visible().is_empty()).then_some(()));
-    fs::write(place.path().join("in/2.json"), (100..200).map(|n| format!("{{\"a\":{n}}}\n")).collect::<String>()).unwrap();
+    fs::write(place.path().join("in/2.json"), rows(100..200)).unwrap();
     let next = until("the next file", || {
         let found = place.entries("out").into_iter().find(|path| path.extension().is_some_and(|e| e == "inprogress") && *path != hidden);
         found.filter(|path| fs::metadata(path).is_ok())
@@ -266,6 +270,6 @@ fn a_stop_whose_sink_cannot_commit_says_so_and_deletes_no_way_back() {
     }
     // As the message says: the job that is started from it commits what was not committed.
     place.text(&["run", "-s", "latest", "-q", "files.toml"]);
-    let rows = place.visible();
-    assert_eq!((rows.len(), rows.values().all(|times| *times == 1)), (200, true), "{rows:?}");
+    let seen = place.visible();
+    assert_eq!((seen.len(), seen.values().all(|times| *times == 1)), (200, true), "{seen:?}");
 }
