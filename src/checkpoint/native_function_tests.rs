@@ -61,7 +61,7 @@ fn checkpoint(state: &mut KeyedState, directory: &TempDir, uid: &OperatorUid) ->
     let dir = create_checkpoint_directory(&*storage, &directory.path().join("checkpoints"), id).unwrap();
     let target = SnapshotTarget::Directory { storage: Arc::clone(&storage), dir: dir.clone(), sharing: None };
     let keyed = state.snapshot_as(SnapshotForm::Native).unwrap();
-    let snapshot = SubtaskSnapshot { operator: uid.clone(), subtask: 0, keyed, operator_state: Vec::new() };
+    let snapshot = SubtaskSnapshot::keyed(uid.clone(), 0, keyed);
     let written = vec![write_subtask(&target, snapshot).unwrap()];
     let header = ManifestHeader {
         job: JobEntry { name: "j".to_owned(), id: JobId::from_u128(7) },

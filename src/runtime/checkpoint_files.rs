@@ -181,7 +181,7 @@ mod tests {
         let rows = RecordBatch::try_from_iter([("offset", column)]).unwrap();
         let part = OperatorStatePart { name: "splits".to_owned(), rows };
         let snapshot =
-            SubtaskSnapshot { operator: operator.clone(), subtask: 0, keyed: KeyedSnapshot::default(), operator_state: vec![part] };
+            SubtaskSnapshot { operator_state: vec![part], ..SubtaskSnapshot::keyed(operator.clone(), 0, KeyedSnapshot::default()) };
         let written = vec![write_subtask(&target, snapshot).unwrap()];
         let header = ManifestHeader {
             job: JobEntry { name: "a".to_owned(), id: JobId::from_u128(1) },
