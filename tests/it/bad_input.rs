@@ -58,7 +58,7 @@ const CASES: &[Case] = &[
     Case { name: "a backend that is not there", edit: Some(("[sources.nums]", "[state.backend]\ntype = \"forst\"\n[sources.nums]")), input: None, args: "run job.toml", code: 2, says: "forst" },
     Case { name: "a sink without input", edit: Some(("input = \"t\"\n", "")), input: None, args: "run job.toml", code: 2, says: "input" },
     Case { name: "a parallelism of zero", edit: Some(("[sources.nums]", "[parallelism]\ndefault = 0\n[sources.nums]")), input: None, args: "run job.toml", code: 2, says: "0" },
-    Case { name: "a checkpoint directory of another scheme", edit: Some(("interval = \"50 ms\"", "interval = \"50 ms\"\ndir = \"s3://bucket/x\"")), input: None, args: "run job.toml", code: 2, says: "s3" },
+    Case { name: "a checkpoint directory of another scheme", edit: Some(("interval = \"50 ms\"", "interval = \"50 ms\"\ndir = \"hdfs://namenode/x\"")), input: None, args: "run job.toml", code: 2, says: "hdfs" },
     Case { name: "a missing input file", edit: Some(("path = \"in.json\"", "path = \"nothing.json\"")), input: None, args: "run job.toml", code: 1, says: "nothing.json" },
     Case { name: "a glob that matches nothing", edit: Some(("path = \"in.json\"", "path = \"none-*.json\"")), input: None, args: "run job.toml", code: 1, says: "none-" },
     Case { name: "an output directory below a file", edit: Some(("path = \"out\"", "path = \"in.json/out\"")), input: None, args: "run job.toml", code: 1, says: "in.json" },
