@@ -75,6 +75,8 @@ pub(crate) struct Checkpointing {
     _lock: Option<Box<dyn StorageLock>>,
     /// Directories of checkpoints that were given up or replaced, until they are deleted.
     leaving: BTreeMap<CheckpointId, PathBuf>,
+    /// The checkpoint that was claimed and is being deleted. Once its `_metadata` is gone nobody else can say which files are its own.
+    leaving_claimed: Option<CheckpointId>,
     finalized: mpsc::UnboundedSender<Finalized>,
     pub(crate) results: mpsc::UnboundedReceiver<Finalized>,
     random: StdRng,
@@ -126,6 +128,7 @@ impl Checkpointing {
             initial: restore.map(Arc::new),
             claimed,
             leaving: BTreeMap::new(),
+            leaving_claimed: None,
             finalized,
             results,
             random: StdRng::seed_from_u64(seed),
@@ -210,7 +213,7 @@ impl Checkpointing {
     async fn settled(&mut self) {
         let patience = tokio::time::sleep(PATIENCE);
         tokio::pin!(patience);
-        while !self.leaving.is_empty() {
+        while !self.leaving.is_empty() || self.leaving_claimed.is_some() {
             tokio::select! {
                 biased;
                 Some(done) = self.results.recv() => {
@@ -303,6 +306,7 @@ impl Checkpointing {
         match done {
             Finalized::Discarded(id) => {
                 self.leaving.remove(&id);
+                self.leaving_claimed.take_if(|claimed| *claimed == id);
                 self.handle(Event::DiscardFinished { checkpoint: id });
             }
             Finalized::Released(id) => self.delete_given_up(id),
@@ -574,6 +578,7 @@ impl Checkpointing {
         let claimed = self.claimed.take_if(|(claimed, _)| *claimed == id).map(|(_, directory)| directory);
         let directory: Option<PathBuf> = self.completed.remove(&id).and_then(|c| c.directory().map(Into::into));
         self.leaving.extend(directory.clone().map(|directory| (id, directory)));
+        self.leaving_claimed = self.leaving_claimed.or(claimed.as_ref().map(|_| id));
         let (storage, done) = (self.files.storage.clone(), self.finalized.clone());
         let sweep = self.sweep();
         self.run(move || {
