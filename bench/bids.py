@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
-"""Seeded bid generator. usage: bids.py {10k|1m|zipf} N OUT [csv]
+"""Seeded bid generator. usage: bids.py {10k|1m|zipf|20m} N OUT [csv]
 Fields: auction, bidder, price, channel, url, ts. 1000 events per second of
 event time; ts = base + i ms - jitter(0..2000 ms)  (ascending with up to 2 s of
-disorder)."""
+disorder). 20m: the first 20 million rows have a key each, in a scattered order,
+those behind them random ones."""
 import sys, random, bisect, itertools, datetime
 kind, n, out = sys.argv[1], int(sys.argv[2]), sys.argv[3]
 csv = len(sys.argv) > 4 and sys.argv[4] == 'csv'
-rnd = random.Random({'10k': 1, '1m': 2, 'zipf': 3}[kind])
+rnd = random.Random({'10k': 1, '1m': 2, 'zipf': 3, '20m': 4}[kind])
 r = rnd.random
 CH = ['Google', 'Facebook', 'Baidu', 'Apple', 'Amazon']
 if kind == 'zipf':
@@ -16,6 +17,11 @@ if kind == 'zipf':
     perm = list(range(NK)); rnd.shuffle(perm)
     bis = bisect.bisect
     key = lambda: perm[bis(cum, r() * tot)]
+elif kind == '20m':
+    NK = 20_000_000
+    # The step has no factor in common with the number of keys: each one comes once.
+    fresh = (at * 7_654_321 % NK for at in range(NK))
+    key = lambda: next(fresh, -1) if i < NK else int(r() * NK)
 else:
     NK = 10_000 if kind == '10k' else 1_000_000
     key = lambda: int(r() * NK)

@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """Runs the same jobs on this binary and on a real Flink 2.3.0, in turn, and prints medians and ratios.
 
-usage: compare.py [--flink BINARY] [--jobs q0,q1,q2-10k,q2-1m,q2-zipf] [--runs 3] [--rows 5000000] [--no-peer]
+usage: compare.py [--flink BINARY] [--jobs q0,q1,q2-10k,q2-1m,q2-zipf] [--runs 3] [--rows N] [--no-peer]
 
-A job is `<query>[-<keys>][@<state backend>]`, as in q2-1m@rocksdb; the backend is hashmap if it is left out. `lua`, a function in a
-script, has no counterpart on the peer.
+A job is `<query>[-<keys>][@<state backend>[:<memory in MB>]]`, as in q2-1m@rocksdb or q2-20m@rocksdb:160; the backend is hashmap if it
+is left out, its memory (on both sides that of the process) the default. Functions have no counterpart on the peer: `lua` is one in a script; `rust` is the
+same one in Rust and needs `--counts`, the program of counts.rs.
 
 What is compared: rows per CPU second (user + system; for the peer the TaskManager's, for us the whole process with start and end),
 wall seconds, and peak resident memory. Both read the same JSON files, split in two, with parallelism 2, exactly-once checkpoints
@@ -27,9 +28,14 @@ SINKS = {
 }
 
 
+def rows_of(keys):
+    """How many rows there are without --rows: of many keys each one once, then random ones."""
+    return 25_000_000 if keys == '20m' else 5_000_000
+
+
 def dataset(keys, rows):
     """The directory with two files that hold `rows` bids over `keys` keys; made on first use."""
-    directory = f'{PEER}/data/p2-{keys}' if rows == 5_000_000 else f'{PEER}/data/p2-{keys}-{rows}'
+    directory = f'{PEER}/data/p2-{keys}' if rows == rows_of(keys) else f'{PEER}/data/p2-{keys}-{rows}'
     if not os.path.isdir(directory):
         os.makedirs(f'{PEER}/data', exist_ok=True)
         whole = directory + '.ndjson'
@@ -48,12 +54,24 @@ def warm(directory):
                 pass
 
 
+def backend_options(backend):
+    """The options that a backend with its memory stands for: the same ones on both sides."""
+    kind, _, memory = backend.partition(':')
+    options = {'state.backend.type': kind}
+    if memory:
+        # One slot is one of two.
+        options['state.backend.rocksdb.memory.fixed-per-slot'] = f'{int(memory) // 2}mb'
+    return options
+
+
 def ours(binary, job, backend, directory):
     """(wall seconds, CPU seconds, peak MB) of one run of this binary."""
     home = tempfile.mkdtemp(prefix='flink-bench-')
     env = dict(os.environ, BENCH_INPUT=directory, FLINK_STATE_DIR=home, FLINK_RUNTIME_DIR=home + '/run', CI='true')
     start = time.time()
-    process = subprocess.Popen([binary, 'run', '-p', '2', '-D', f'state.backend.type={backend}', f'{HERE}/jobs/{job}.toml'], env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    options = [word for key, value in backend_options(backend).items() for word in ('-D', f'{key}={value}')]
+    command = [binary, 'run', '-p', '2', *options, f'{HERE}/jobs/{job}.toml']
+    process = subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     errors = process.stderr.read().decode()
     _, status, usage = os.wait4(process.pid, 0)
     wall = time.time() - start
@@ -87,13 +105,13 @@ def peak_of(pid):
 def peer(job, keys, backend, directory):
     """(wall seconds, CPU seconds of the TaskManager, its peak MB) of one run on the real Flink."""
     columns, insert = SINKS[job]
-    conf = {'state.backend.type': backend, 'execution.checkpointing.interval': '10s', 'execution.checkpointing.mode': 'EXACTLY_ONCE',
+    conf = {**backend_options(backend), 'execution.checkpointing.interval': '10s', 'execution.checkpointing.mode': 'EXACTLY_ONCE',
             'parallelism.default': '2', 'execution.checkpointing.checkpoints-after-tasks-finish': 'false'}
     sql = ''.join(f"SET '{k}' = '{v}';\n" for k, v in conf.items())
     sql += f"CREATE TABLE bids ({COLUMNS}) WITH ('connector'='filesystem','path'='file://{directory}','format'='json');\n"
     sql += f"CREATE TABLE snk ({columns}) WITH ('connector'='blackhole');\nINSERT INTO snk {insert};\n"
     os.makedirs(f'{PEER}/sql', exist_ok=True)
-    path = f'{PEER}/sql/{job}-{keys}-{backend}.sql'
+    path = f'{PEER}/sql/{job}-{keys}-{backend.replace(":", "-")}.sql'
     open(path, 'w').write(sql)
     pid = peer_pid()
     before = cpu_of(pid)
@@ -117,7 +135,8 @@ def main():
     parser.add_argument('--flink', default='flink')
     parser.add_argument('--jobs', default='q0,q1,q2-10k,q2-1m,q2-zipf')
     parser.add_argument('--runs', type=int, default=3)
-    parser.add_argument('--rows', type=int, default=5_000_000)
+    parser.add_argument('--rows', type=int)
+    parser.add_argument('--counts', default='counts')
     parser.add_argument('--no-peer', action='store_true')
     args = parser.parse_args()
     print(f'{"job":<16} {"side":<6} {"wall s":>7} {"CPU s":>7} {"rows/CPU s":>12} {"peak MB":>8}   runs: CPU s')
@@ -126,11 +145,13 @@ def main():
         job, _, keys = query.partition('-')
         backend = backend or 'hashmap'
         keys = keys or '10k'
-        directory = dataset(keys, args.rows)
+        rows = args.rows or rows_of(keys)
+        directory = dataset(keys, rows)
+        binary = args.counts if job == 'rust' else args.flink
         results = {'ours': [], 'flink': []}
         for _ in range(args.runs):
             warm(directory)
-            results['ours'].append(ours(args.flink, job, backend, directory))
+            results['ours'].append(ours(binary, job, backend, directory))
             if not args.no_peer and job in SINKS:
                 warm(directory)
                 results['flink'].append(peer(job, keys, backend, directory))
@@ -141,7 +162,7 @@ def main():
             wall, cpu, peak = (statistics.median(r[i] for r in runs) for i in range(3))
             medians[side] = (wall, cpu, peak)
             each = ' '.join(f'{r[1]:.2f}' for r in runs)
-            print(f'{name:<16} {side:<6} {wall:>7.2f} {cpu:>7.2f} {args.rows / cpu / 1e6:>11.2f}M {peak:>8.0f}   {each}', flush=True)
+            print(f'{name:<16} {side:<6} {wall:>7.2f} {cpu:>7.2f} {rows / cpu / 1e6:>11.2f}M {peak:>8.0f}   {each}', flush=True)
         if len(medians) == 2:
             o, f = medians['ours'], medians['flink']
             print(f'{name:<16} ratio  {f[0] / o[0]:>6.1f}x {f[1] / o[1]:>6.1f}x {"":>12} {f[2] / o[2]:>7.1f}x', flush=True)

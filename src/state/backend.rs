@@ -321,7 +321,7 @@ impl KeyedState {
     }
 
     /// The synchronous part of a snapshot: takes microseconds, copies no state. What is returned may be read by another thread
-    /// while the operator goes on; what it overwrites meanwhile is copied first, one key group at a time.
+    /// while the operator goes on; what it overwrites meanwhile is copied first: groups page by page, the states of functions one key group at a time.
     pub fn snapshot(&mut self) -> Result<KeyedSnapshot, StateError> {
         self.snapshot_as(SnapshotForm::Canonical)
     }

@@ -128,12 +128,15 @@ impl ProcessPlan {
 
     /// The columns of each table that it reads, by position.
     pub(crate) fn used_columns(&self) -> BTreeMap<String, BTreeSet<usize>> {
-        let mentioned = match &self.body {
-            Body::Script { text, .. } => mentioned_columns(text),
-            Body::Function(_) => MentionedColumns::All,
-        };
         let mut used: BTreeMap<String, BTreeSet<usize>> = BTreeMap::new();
-        for (name, table) in self.inputs.iter().chain(&self.broadcast) {
+        for (at, (name, table)) in self.reads().enumerate() {
+            let mentioned = match &self.body {
+                Body::Script { text, .. } => mentioned_columns(text),
+                Body::Function(function) => match function.reads(at >= self.inputs.len()) {
+                    Some(names) => MentionedColumns::Named(names.iter().map(|name| (*name).to_owned()).collect()),
+                    None => MentionedColumns::All,
+                },
+            };
             let is_used = |at: &usize| {
                 let column = &table.schema.columns[*at].name;
                 mentioned.contains(column) || self.key_by.contains(column) || table.time_attribute == Some(*at)

@@ -1,7 +1,9 @@
 //! Transforms with a function: what they become, and what is said of those that are wrong.
 
-use super::{load_with, right};
+use super::{load_calling, load_with, right};
+use crate::functions::{Collector, Context, FunctionResult, Functions, ProcessFunction};
 use crate::job::graph::{Exchange, NodeKind};
+use serde::Deserialize;
 
 /// A source with five columns, the transform `t` with `body`, and a sink that reads `input`.
 fn job(body: &str, input: &str) -> String {
@@ -35,6 +37,50 @@ fn a_function_without_key_is_chained_behind_its_input() {
     assert_eq!(graph.edges[0].exchange, Exchange::Forward);
     let NodeKind::Source(source) = &graph.nodes[0].kind else { panic!("the first node is a source") };
     assert_eq!(source.source.schema().fields().len(), 5, "an event that is handed on may be read in any way");
+}
+
+#[derive(Deserialize)]
+#[expect(dead_code, reason = "its fields alone are looked at")]
+struct Pair {
+    c: Option<i64>,
+    #[serde(alias = "d")]
+    other: Option<i64>,
+    nowhere: Option<i64>,
+}
+
+#[derive(Deserialize)]
+#[expect(dead_code, reason = "its fields alone are looked at")]
+struct Flattened {
+    #[serde(flatten)]
+    pair: Pair,
+}
+
+/// A function that reads rows as `T`.
+struct Reads<T>(std::marker::PhantomData<fn(T)>);
+
+impl<T: serde::de::DeserializeOwned + 'static> ProcessFunction for Reads<T> {
+    type In = T;
+    type Out = (i64,);
+
+    fn process_element(&mut self, _value: T, _context: &mut Context<'_>, _out: &mut Collector<'_, (i64,)>) -> FunctionResult {
+        Ok(())
+    }
+}
+
+#[test]
+fn of_the_columns_that_a_struct_has_no_field_for_none_is_read() {
+    let all = ["a", "b", "c", "d", "ts"];
+    let functions = Functions::new()
+        .register("struct", || Reads::<Pair>(std::marker::PhantomData))
+        .register("map", || Reads::<Flattened>(std::marker::PhantomData))
+        .register("tuple", || Reads::<(i64, String, i64, i64, i64)>(std::marker::PhantomData));
+    for (function, expected) in [("struct", &["c", "d", "ts"][..]), ("map", &all), ("tuple", &all)] {
+        let body = format!("input = \"s\"\noutput = \"n BIGINT\"\nfunction = \"{function}\"");
+        let graph = load_calling(&job(&body, "t"), &[], &functions).unwrap().graph;
+        let NodeKind::Source(source) = &graph.nodes[0].kind else { panic!("the first node is a source") };
+        let columns: Vec<String> = source.source.schema().fields().iter().map(|field| field.name().clone()).collect();
+        assert_eq!(columns, expected, "{function}");
+    }
 }
 
 /// The messages with their lines, without the text that they show.

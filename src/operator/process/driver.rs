@@ -20,6 +20,12 @@ pub trait ProcessFactory: Send + Sync + fmt::Debug {
         None
     }
 
+    /// The names of the columns that it reads of its input, or of its broadcast input; `None`: it may read all. Key columns and rowtime
+    /// come to it anyway.
+    fn reads(&self, _broadcast: bool) -> Option<&'static [&'static str]> {
+        None
+    }
+
     /// The states that its functions register in `open`, timers aside; for the check before a restore.
     fn states(&self, spec: &ProcessSpec) -> FunctionStates;
 

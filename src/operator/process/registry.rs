@@ -4,6 +4,7 @@ use super::body::FunctionBody;
 use super::context::RuntimeContext;
 use super::driver::{FunctionShape, FunctionStates, ProcessBody, ProcessFactory, ProcessSpec};
 use super::function::{IntoRowFunction, RowFunction};
+use super::values::fields_of;
 use crate::operator::{OperatorError, SubtaskPlace};
 use crate::state::{KeyedState, OperatorState};
 use crate::types::{KeyGroupRange, MaxParallelism, Parallelism};
@@ -87,6 +88,10 @@ impl<F: RowFunction, M: Fn() -> F + Send + Sync> ProcessFactory for FunctionFact
 
     fn shape(&self) -> Option<FunctionShape> {
         Some(F::SHAPE)
+    }
+
+    fn reads(&self, broadcast: bool) -> Option<&'static [&'static str]> {
+        if broadcast { fields_of::<F::Broadcast>() } else { fields_of::<F::In>() }
     }
 
     /// A function names its states in `open`: one is opened over nothing to hear them. If it cannot be opened, the job's start will

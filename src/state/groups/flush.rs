@@ -1,6 +1,6 @@
 //! What a barrier does to groups behind which a store lies: those that changed are frozen, and written while processing goes on.
 
-use super::layout::{DIRTY, FLAGS, GroupLayout, LIVE};
+use super::layout::{FLAGS, GroupLayout, LIVE};
 use super::payload::{FrozenPayload, Payload};
 use super::rows::Rows;
 use super::spill::StoreKeys;
@@ -26,9 +26,9 @@ impl GroupTable {
         let mut frozen = VecDeque::new();
         for ((at, key_group), table) in (0..).zip(self.key_groups.as_range()).zip(&mut self.tables) {
             if std::mem::take(&mut table.spilled.dirty) {
-                let rows = table.frozen.get_or_insert_with(|| Arc::new(std::mem::take(&mut table.rows)));
+                let rows = table.freeze(self.layout.stride);
                 let payload = spill.has_payload.then(|| payload.freeze(at));
-                frozen.push_back(FrozenGroups { key_group: KeyGroup(key_group), rows: Arc::clone(rows), payload });
+                frozen.push_back(FrozenGroups { key_group: KeyGroup(key_group), rows, payload });
                 (table.spilled.stored, table.spilled.clean_on_thaw) = (true, true);
             }
         }
@@ -57,7 +57,7 @@ fn write_changes(
     mut frozen: VecDeque<FrozenGroups>,
     deleted: StoreKeys,
 ) -> Result<(), StateError> {
-    let rows: usize = frozen.iter().map(|groups| groups.rows.live()).sum();
+    let rows: usize = frozen.iter().map(|groups| groups.rows.pages().at_most_dirty()).sum();
     let mut deleted = deleted.into_iter().peekable();
     let mut changes = Changes::default();
     let mut next = |changes: &mut Changes| -> Result<bool, StateError> {
@@ -95,9 +95,8 @@ const SMALL_FLUSH: usize = 16_384;
 
 fn put_dirty_rows(changes: &mut Changes, layout: &GroupLayout, groups: FrozenGroups) -> Result<(), StateError> {
     let FrozenGroups { key_group, rows, mut payload } = groups;
-    for row in 0..rows.len() {
-        let flags = rows.row(row, layout.stride)[FLAGS];
-        if flags & (LIVE | DIRTY) == LIVE | DIRTY {
+    for row in rows.pages().dirty_rows(rows.len(), layout.stride) {
+        if rows.row(row, layout.stride)[FLAGS] & LIVE != 0 {
             let place = RowPlace { key_group, layout, rows: &rows, row };
             match &mut payload {
                 None => place.put(changes, None)?,

@@ -1,7 +1,7 @@
 //! The group table: keys, a hash index and one accumulator row a group, looked up and updated a batch at a time.
 //!
-//! Each key group has a table of its own, so that a snapshot freezes, and the first write after it copies, one key group at a
-//! time. A batch goes through in two steps: [`GroupTable::locate`] finds or makes the group of each row; then each aggregate
+//! Each key group has a table of its own, which a snapshot freezes as a whole; what is written while that is still being read is copied page
+//! by page. A batch goes through in two steps: [`GroupTable::locate`] finds or makes the group of each row; then each aggregate
 //! walks over the groups once. What is kept of an aggregate is described by [`AccumulatorLayout`]; what is done with it is
 //! the operator's business.
 
@@ -14,6 +14,7 @@ mod index;
 mod keys;
 mod layout;
 mod multiset;
+mod pages;
 mod payload;
 mod reminders;
 mod rows;
@@ -66,7 +67,12 @@ pub struct GroupTable {
     spill: Option<Box<Spill>>,
     /// Which groups have expired, where there is a TTL.
     expiring: Option<Expiring>,
+    /// Some key groups lie over pages that a snapshot reads, or has read.
+    over: bool,
 }
+
+/// About so many bytes of pages go back to their key groups in one batch.
+const ABSORBED_AT_ONCE: usize = 4 << 20;
 
 impl std::fmt::Debug for GroupTable {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -74,7 +80,7 @@ impl std::fmt::Debug for GroupTable {
     }
 }
 
-/// The groups of one key group. While a snapshot may read them, they lie in `frozen`, and `rows` is empty.
+/// The groups of one key group. After a snapshot they lie in `frozen`, and `rows` is empty, until one of them is written to.
 #[derive(Debug)]
 struct Table {
     index: Index,
@@ -84,17 +90,37 @@ struct Table {
 }
 
 impl Table {
-    /// Makes the rows writable again: takes them back if the snapshot is done with them, else copies them.
-    fn thaw(&mut self, stride: usize) {
-        if let Some(frozen) = self.frozen.take() {
-            self.rows = Arc::try_unwrap(frozen).unwrap_or_else(|shared| {
-                self.spilled.note_copy(&shared, stride);
-                (*shared).clone()
-            });
-            if std::mem::take(&mut self.spilled.clean_on_thaw) {
-                self.rows.clean(stride);
+    /// Makes the rows writable again: takes them back if the snapshot is done with them, else lays new ones over them. True if those
+    /// are to be taken back later.
+    fn thaw(&mut self) -> bool {
+        let Some(frozen) = self.frozen.take() else { return false };
+        let clean = std::mem::take(&mut self.spilled.clean_on_thaw);
+        self.rows = match Arc::try_unwrap(frozen) {
+            Ok(mut rows) => {
+                if clean {
+                    rows.pages_mut().clean();
+                }
+                rows
             }
+            Err(shared) => {
+                self.spilled.note_copy(&shared, shared.arena_bytes());
+                Rows::over(shared, clean)
+            }
+        };
+        self.rows.pages().is_over()
+    }
+
+    /// What a snapshot is to read.
+    fn freeze(&mut self, stride: usize) -> Arc<Rows> {
+        if let Some(frozen) = &self.frozen {
+            return Arc::clone(frozen);
         }
+        // The snapshot before is done, unless checkpoints overlap.
+        if let Some(below) = self.rows.pages_mut().settle(stride) {
+            self.spilled.note_copy(&below, self.rows.bytes(stride));
+        }
+        let frozen = Arc::new(std::mem::take(&mut self.rows));
+        Arc::clone(self.frozen.insert(frozen))
     }
 
     fn readable(&self) -> &Rows {
@@ -137,7 +163,7 @@ impl GroupTable {
         let tables = key_groups.as_range().map(table).collect();
         let modulo = Modulo::new(max_parallelism.get() as u64);
         let expiring = descriptor.ttl.map(|ttl| Expiring::new(&ttl));
-        Ok(Self { descriptor, layout, key_groups, max_parallelism, tables, converter, modulo, spill: None, expiring })
+        Ok(Self { descriptor, layout, key_groups, max_parallelism, tables, converter, modulo, spill: None, expiring, over: false })
     }
 
     /// What it holds.
@@ -218,13 +244,14 @@ impl GroupTable {
     ) -> Result<(), StateError> {
         groups.clear();
         groups.reserve(hashes.len());
+        self.absorb();
         let first = u32::from(self.key_groups.as_range().start);
         for hash in hashes {
             let key_group = self.modulo.of((hash >> 32) as u32);
             let table = key_group.wrapping_sub(first);
             let Some(found) = self.tables.get_mut(table as usize) else { return Err(self.foreign(key_group)) };
             if found.frozen.is_some() {
-                found.thaw(self.layout.stride);
+                self.over |= found.thaw();
             }
             groups.push(GroupRef { table, row: found.index.guess(*hash).unwrap_or(UNKNOWN) });
         }
@@ -259,7 +286,7 @@ impl GroupTable {
     pub fn release(&mut self, group: GroupRef, hash: u64) {
         let stride = self.layout.stride;
         let table = &mut self.tables[group.table as usize];
-        table.thaw(stride);
+        self.over |= table.thaw();
         if table.rows.row(group.row, stride)[FLAGS] & LIVE != 0 {
             if let Some(spill) = &mut self.spill {
                 let key_group = KeyGroup(self.key_groups.as_range().start + group.table as u16);
@@ -325,8 +352,26 @@ impl GroupTable {
 
     /// Makes groups writable without [`Self::locate`]: all of them, after a snapshot.
     pub fn thaw(&mut self) {
-        let stride = self.layout.stride;
-        self.tables.iter_mut().for_each(|table| table.thaw(stride));
+        for table in &mut self.tables {
+            self.over |= table.thaw();
+        }
+    }
+
+    /// Takes back pages of snapshots that are done, a few key groups at a time.
+    fn absorb(&mut self) {
+        if !self.over {
+            return;
+        }
+        let (stride, mut left) = (self.layout.stride, ABSORBED_AT_ONCE);
+        self.over = false;
+        for table in self.tables.iter_mut().filter(|table| table.rows.pages().is_over()) {
+            let bytes = table.rows.pages().copied_bytes(stride);
+            if left > 0 && table.rows.pages_mut().absorb(stride) {
+                left = left.saturating_sub(bytes);
+            } else {
+                self.over = true;
+            }
+        }
     }
 
     /// The key columns of `groups`, in that order.
@@ -342,8 +387,7 @@ impl GroupTable {
             if table.readable().live() == 0 {
                 continue;
             }
-            let rows = table.frozen.get_or_insert_with(|| Arc::new(std::mem::take(&mut table.rows)));
-            frozen.push((KeyGroup(key_group), Arc::clone(rows)));
+            frozen.push((KeyGroup(key_group), table.freeze(self.layout.stride)));
         }
         frozen
     }

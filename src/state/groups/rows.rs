@@ -2,58 +2,24 @@
 //! which they came; rows of deleted groups are used again.
 
 use super::keys::NULL_BITS;
-use super::layout::{DIRTY, FLAGS, GroupLayout, KEY, LIVE, OWN_FLAGS, Storage};
+use super::layout::{FLAGS, GroupLayout, KEY, LIVE, OWN_FLAGS, Storage};
 use super::multiset::{Multiset, MultisetOrder};
+use super::pages::Pages;
 use crate::state::StateError;
 use crate::state::ttl::Expiry;
 use arrow::datatypes::DataType;
+use std::sync::Arc;
 
-/// See the module. Cloning copies everything: that is the copy before the first write after a snapshot.
-#[derive(Debug, Clone, Default)]
+/// See the module.
+#[derive(Debug, Default)]
 pub(in crate::state) struct Rows {
-    words: AlignedWords,
+    pages: Pages,
     len: u32,
     free: Vec<u32>,
     arena: Vec<u8>,
     /// Bytes of the arena that belong to no row any more.
     garbage: usize,
     sides: Vec<SideColumn>,
-}
-
-/// Words whose first one lies at the start of a cache line.
-#[derive(Debug, Default)]
-struct AlignedWords {
-    buffer: Vec<u64>,
-    base: usize,
-}
-
-const LINE: usize = 64;
-const LINE_WORDS: usize = LINE / size_of::<u64>();
-
-impl AlignedWords {
-    fn zeroed(words: usize) -> Self {
-        let buffer = vec![0_u64; words + LINE_WORDS];
-        // In words; 0 where alignment cannot be computed, which costs speed alone.
-        let base = buffer.as_ptr().align_offset(LINE);
-        Self { base: if base < LINE_WORDS { base } else { 0 }, buffer }
-    }
-
-    fn capacity(&self) -> usize {
-        self.buffer.len().saturating_sub(LINE_WORDS)
-    }
-
-    fn resized(&self, words: usize) -> Self {
-        let mut larger = Self::zeroed(words);
-        let used = self.capacity().min(words);
-        larger.buffer[larger.base..larger.base + used].copy_from_slice(&self.buffer[self.base..self.base + used]);
-        larger
-    }
-}
-
-impl Clone for AlignedWords {
-    fn clone(&self) -> Self {
-        self.resized(self.capacity())
-    }
 }
 
 /// One value a row, of no fixed width.
@@ -136,7 +102,27 @@ const LENGTH_MASK: u64 = (1 << LENGTH_BITS) - 1;
 impl Rows {
     pub(in crate::state) fn new(layout: &GroupLayout) -> Self {
         let sides = layout.sides.iter().map(|(storage, data_type)| SideColumn::new(*storage, data_type)).collect();
-        Self { sides, ..Self::default() }
+        Self { pages: Pages::new(layout.stride), sides, ..Self::default() }
+    }
+
+    /// The same rows to be changed, while somebody else reads `rows` as they are. Words are copied page by page when they are changed, all
+    /// else now. `clean`: the store has them as they are.
+    pub(super) fn over(rows: Arc<Self>, clean: bool) -> Self {
+        let (free, arena, sides) = (rows.free.clone(), rows.arena.clone(), rows.sides.clone());
+        let (len, garbage) = (rows.len, rows.garbage);
+        Self { pages: Pages::over(rows, clean), len, free, arena, garbage, sides }
+    }
+
+    pub(super) fn pages(&self) -> &Pages {
+        &self.pages
+    }
+
+    pub(super) fn pages_mut(&mut self) -> &mut Pages {
+        &mut self.pages
+    }
+
+    pub(super) fn into_pages(self) -> Pages {
+        self.pages
     }
 
     /// Rows in use.
@@ -154,16 +140,14 @@ impl Rows {
         self.live() * stride * size_of::<u64>() + self.arena.len() - self.garbage
     }
 
+    /// Bytes of the arena.
+    pub(super) fn arena_bytes(&self) -> usize {
+        self.arena.len()
+    }
+
     /// About the bytes that a row needs in side columns.
     pub(super) fn weigh(&self, row: u32) -> usize {
         self.sides.iter().map(|side| side.weigh(row as usize)).sum()
-    }
-
-    /// Says of all rows that the store has them as they are.
-    pub(super) fn clean(&mut self, stride: usize) {
-        for row in 0..self.len {
-            self.row_mut(row, stride)[FLAGS] &= !DIRTY;
-        }
     }
 
     /// The numbers of the rows in use, in order.
@@ -183,15 +167,13 @@ impl Rows {
     /// The words of row `row`.
     #[inline]
     pub(super) fn row(&self, row: u32, stride: usize) -> &[u64] {
-        let at = self.words.base + row as usize * stride;
-        &self.words.buffer[at..at + stride]
+        self.pages.row(row, stride)
     }
 
     /// The words of row `row`.
     #[inline]
     pub(super) fn row_mut(&mut self, row: u32, stride: usize) -> &mut [u64] {
-        let at = self.words.base + row as usize * stride;
-        &mut self.words.buffer[at..at + stride]
+        self.pages.row_mut(row, stride)
     }
 
     /// A row that is in use from now on; all of it is zero, NULL or empty but the mark for that.
@@ -203,11 +185,7 @@ impl Rows {
             if row == u32::MAX - 1 {
                 return Err(StateError::Invariant("a key group holds 4,294,967,294 groups and can take no more".to_owned()));
             }
-            let needed = (row as usize + 1) * stride;
-            if needed > self.words.capacity() {
-                let rows = (row as usize + row as usize / 2).max(4) + 1;
-                self.words = self.words.resized(rows * stride);
-            }
+            self.pages.reach(row, stride);
             self.len += 1;
             for side in &mut self.sides {
                 side.push();

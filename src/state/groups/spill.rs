@@ -5,7 +5,7 @@
 
 use super::flush::RowPlace;
 use super::keys::BatchKeys;
-use super::layout::{DIRTY, FLAGS, GroupLayout, LIVE, MARK, USED};
+use super::layout::{FLAGS, GroupLayout, LIVE, MARK, USED};
 use super::payload::{NoPayload, Payload};
 use super::reminders::{self, DOMAINS};
 use super::rows::Rows;
@@ -69,8 +69,9 @@ impl Spilled {
         self.holds_more
     }
 
-    pub(super) fn note_copy(&mut self, rows: &Arc<Rows>, stride: usize) {
-        self.copies.push((Arc::downgrade(rows), rows.bytes(stride) + self.weight));
+    /// A snapshot reads `rows`, of which `bytes` and what lies beside them are in memory a second time.
+    pub(super) fn note_copy(&mut self, rows: &Arc<Rows>, bytes: usize) {
+        self.copies.push((Arc::downgrade(rows), bytes + self.weight));
     }
 
     pub(super) fn forget_weight(&mut self, row: u32) {
@@ -111,6 +112,11 @@ impl Spill {
             // Whoever makes this group again must see that it is gone.
             table.spilled.holds_more = true;
         }
+    }
+
+    /// True until the rows of the last barrier are in the store.
+    fn is_flushing(&self) -> bool {
+        self.flush.as_ref().is_some_and(|(flush, _)| !flush.is_done())
     }
 
     /// Waits until the rows of the last barrier are in the store.
@@ -173,10 +179,15 @@ impl GroupTable {
                 table.spilled.set_weight(group.row, weight);
             }
         }
-        let of_table = |table: &mut Table| table.readable().bytes(stride) + table.index.bytes() + table.spilled.bytes();
+        let of_table = |table: &mut Table| {
+            let rows = table.readable();
+            rows.bytes(stride) + rows.pages().copied_bytes(stride) + table.index.bytes() + table.spilled.bytes()
+        };
         let bytes: usize = self.tables.iter_mut().map(of_table).sum();
         match spill.charge.set(bytes + payload.bytes()) {
             0 => Ok(()),
+            // To write now is to wait for the rows of the last barrier. The copies that were made for it go when they are written.
+            excess if spill.is_flushing() && spill.charge.can_wait(excess) => Ok(()),
             excess => self.evict(excess, payload),
         }
     }
@@ -193,7 +204,7 @@ impl GroupTable {
         for group in &victims {
             let (table, key_group) = (&self.tables[group.table as usize], self.key_group_of_table(group.table as usize));
             let place = RowPlace { key_group, layout: &self.layout, rows: &table.rows, row: group.row };
-            if table.rows.row(group.row, self.layout.stride)[FLAGS] & DIRTY != 0 {
+            if table.rows.pages().is_dirty(group.row, self.layout.stride) {
                 let mut put = |out: &mut Vec<u8>| payload.put(*group, out);
                 place.put(&mut changes, if spill.has_payload { Some(&mut put) } else { None })?;
             }
@@ -242,14 +253,14 @@ impl GroupTable {
             let end = first.saturating_add(SWEEP_ROWS).min(table.rows.len());
             for row in first..end {
                 left = left.saturating_sub(1);
-                let flags = &mut table.rows.row_mut(row, stride)[FLAGS];
-                if *flags & LIVE == 0 || *flags & MARK != 0 {
+                let flags = table.rows.row(row, stride)[FLAGS];
+                if flags & LIVE == 0 || flags & MARK != 0 {
                     continue;
                 }
-                if *flags & USED != 0 {
-                    *flags &= !USED;
+                if flags & USED != 0 {
+                    table.rows.row_mut(row, stride)[FLAGS] &= !USED;
                 } else {
-                    *flags |= MARK;
+                    table.rows.row_mut(row, stride)[FLAGS] |= MARK;
                     freed += each + table.spilled.weights.get(row as usize).map_or(0, |weight| *weight as usize);
                     victims.push(GroupRef { table: at as u32, row });
                 }
@@ -338,7 +349,7 @@ impl GroupTable {
         for group in groups {
             let table = &mut self.tables[group.table as usize];
             table.spilled.dirty = true;
-            table.rows.row_mut(group.row, stride)[FLAGS] |= DIRTY | USED;
+            table.rows.pages_mut().soiled_row_mut(group.row, stride)[FLAGS] |= USED;
         }
         if let Some(spill) = &mut self.spill
             && (spill.has_payload || !self.layout.sides.is_empty())
@@ -352,14 +363,14 @@ impl GroupTable {
     pub(in crate::state) fn writable_row(&mut self, group: GroupRef) -> &mut [u64] {
         let table = &mut self.tables[group.table as usize];
         if table.frozen.is_some() {
-            table.thaw(self.layout.stride);
+            self.over |= table.thaw();
         }
         table.spilled.dirty = true;
         if let Some(spill) = &mut self.spill {
             spill.touched.push(group);
         }
-        let row = table.rows.row_mut(group.row, self.layout.stride);
-        row[FLAGS] |= DIRTY | USED;
+        let row = table.rows.pages_mut().soiled_row_mut(group.row, self.layout.stride);
+        row[FLAGS] |= USED;
         row
     }
 

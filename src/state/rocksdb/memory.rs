@@ -3,6 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+/// Bytes by which tables may exceed their limit while a checkpoint is written.
+const SPARE: usize = 96 << 20;
+
 /// Bytes for all tables of a job. Tables report what they hold and give rows away when it is too much.
 #[derive(Debug)]
 pub(crate) struct Budget {
@@ -44,6 +47,13 @@ impl Charge {
         }
         // A little more, so that rows leave in batches.
         ((used - limit).min(bytes - share) + share / 32).min(bytes)
+    }
+}
+
+impl Charge {
+    /// Whether `excess` may stay for a while. All tables together may wait with so much.
+    pub(crate) fn can_wait(&self, excess: usize) -> bool {
+        excess <= SPARE / self.budget.tables.load(Ordering::Relaxed).max(1)
     }
 }
 

@@ -75,7 +75,7 @@ impl Default for RocksSettings {
             localdir: None,
             memory: ByteSize(512 << 20),
             write_buffer_ratio: 0.5,
-            partitioned_index_filters: false,
+            partitioned_index_filters: true,
             block_size: ByteSize(4 << 10),
             metadata_block_size: ByteSize(4 << 10),
             write_buffer_size: ByteSize(64 << 20),

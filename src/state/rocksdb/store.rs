@@ -25,6 +25,12 @@ pub(super) type Db = DBWithThreadMode<MultiThreaded>;
 /// From so many rows on a batch becomes an SST file of its own; fewer go through the write buffer.
 const INGEST_ROWS: usize = 1_024;
 
+/// So many keys are looked up at once: each one holds on to a block, whatever the cache's size.
+const KEYS_AT_ONCE: usize = 512;
+
+/// Bytes that a compaction reads ahead of each file that it merges.
+const READAHEAD: usize = 256 << 10;
+
 /// See the module. Owned by the states of one operator and subtask, and by what is written of them in the background.
 pub(crate) struct Store {
     backend: Backend,
@@ -123,9 +129,11 @@ impl Store {
     ) -> Result<(), StateError> {
         let opened = self.open()?;
         let handle = self.family(&opened.db, family)?;
-        for (at, value) in opened.db.batched_multi_get_cf(&handle, keys.iter().copied(), true).into_iter().enumerate() {
-            if let Some(value) = value.map_err(failed(family))? {
-                found(at, &value)?;
+        for (chunk, keys) in keys.chunks(KEYS_AT_ONCE).enumerate() {
+            for (at, value) in opened.db.batched_multi_get_cf(&handle, keys.iter().copied(), true).into_iter().enumerate() {
+                if let Some(value) = value.map_err(failed(family))? {
+                    found(chunk * KEYS_AT_ONCE + at, &value)?;
+                }
             }
         }
         Ok(())
@@ -285,6 +293,7 @@ fn database_options(rocks: &Rocks) -> Options {
     options.set_max_open_files(i32::try_from(settings.open_files).unwrap_or(-1));
     options.set_log_level(LogLevel::Error);
     options.set_keep_log_file_num(1);
+    options.set_compaction_readahead_size(READAHEAD);
     options.set_stats_dump_period_sec(0);
     options.set_stats_persist_period_sec(0);
     // The files are scratch: nobody reads them after a crash.

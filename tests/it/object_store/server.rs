@@ -1,10 +1,11 @@
 //! An S3 server of the test's own.
 
+use crate::python::python;
 use flink::storage::{RoutedStorage, S3Settings, Secret, Storage};
 use serde_json::Value;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::Arc;
 
@@ -23,36 +24,10 @@ pub(crate) struct Server {
     pub(crate) secret: String,
 }
 
-fn succeed(command: &mut Command, next: &str) {
-    let output = command.output().unwrap_or_else(|e| panic!("{command:?}: {e}; {next}"));
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{command:?}: {}: {said}; {next}", output.status);
-}
-
-/// A Python with the server's packages: made once in the target directory.
-fn python() -> PathBuf {
-    let home = Path::new(env!("CARGO_TARGET_TMPDIR")).join("moto");
-    fs::create_dir_all(&home).unwrap();
-    // Tests in other threads and processes want it, too.
-    let lock = File::create(home.join("lock")).unwrap();
-    lock.lock().unwrap();
-    let (venv, done) = (home.join("venv"), home.join("packages"));
-    let python = venv.join("bin/python3");
-    if fs::read_to_string(&done).is_ok_and(|made_of| made_of == PACKAGES.join(" ")) && python.exists() {
-        return python;
-    }
-    let _ = fs::remove_dir_all(&venv);
-    succeed(Command::new("python3").args(["-m", "venv"]).arg(&venv), "install python3 and python3-venv (`make tools` does)");
-    let install = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"];
-    succeed(Command::new(&python).args(install).args(PACKAGES), "the packages come from PyPI: is it reachable?");
-    fs::write(done, PACKAGES.join(" ")).unwrap();
-    python
-}
-
 impl Server {
     pub(crate) fn start() -> Self {
-        let mut command = Command::new(python());
-        let log = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("moto/server-{:?}.log", std::thread::current().id()));
+        let mut command = Command::new(python("moto", PACKAGES));
+        let log = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("moto-server-{:?}.log", std::thread::current().id()));
         let mut child =
             command.arg(SCRIPT).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(File::create(&log).unwrap()).spawn().unwrap();
         let mut line = String::new();

@@ -1,5 +1,6 @@
 //! Rust values from rows and state, and into them, through serde; directly, without a generic value on the way.
 
+mod fields;
 mod from_column;
 mod from_datum;
 mod into_builder;
@@ -8,6 +9,7 @@ mod into_datum;
 mod tests;
 mod trace;
 
+pub(super) use fields::fields_of;
 pub(super) use from_column::{FieldMap, RowReader};
 pub(super) use from_datum::from_datum;
 pub(super) use into_builder::{ColumnMap, write_row};
