@@ -215,7 +215,12 @@ const ROCKSDB: &[JobOption] = &[
         "Indexes and filters have precedence in the block cache as RocksDB does it by itself.",
     )
     .no_effect(),
-    option("state.backend.rocksdb.memory.partitioned-index-filters", BOOL, Some("true"), "Indexes and filters are cached in parts (Flink: false): as a whole, those of a few files would fill a small cache."),
+    option(
+        "state.backend.rocksdb.memory.partitioned-index-filters",
+        BOOL,
+        Some("true"),
+        "Indexes and filters are cached in parts (Flink: false): as a whole, those of a few files would fill a small cache.",
+    ),
     option("state.backend.rocksdb.block.blocksize", SIZE, Some("4 kb"), "The size of a block of an SST file."),
     option("state.backend.rocksdb.block.metadata-blocksize", SIZE, Some("4 kb"), "The size of a block of a partitioned index."),
     option("state.backend.rocksdb.block.cache-size", SIZE, Some("8 mb"), "The block cache is part of the memory above.").no_effect(),

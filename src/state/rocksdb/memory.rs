@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Bytes by which tables may exceed their limit while a checkpoint is written.
-const SPARE: usize = 96 << 20;
+const SPARE: usize = 48 << 20;
 
 /// Bytes for all tables of a job. Tables report what they hold and give rows away when it is too much.
 #[derive(Debug)]
