@@ -4,6 +4,8 @@
 //! One coordinator serves a job for its whole life, restarts included ([`Event::JobRestarting`], [`Event::JobRestarted`]).
 //! After every call, [`Coordinator::next_wakeup`] says when [`Event::Tick`] is due at the latest.
 
+mod failing;
+mod messages;
 mod pending;
 mod queue;
 mod reason;
@@ -11,13 +13,14 @@ mod schedule;
 #[cfg(test)]
 mod tests;
 
+pub use messages::{Action, Completed, Event, Request, RequestError};
 pub use pending::PendingView;
 pub use reason::FailureReason;
 
 use super::retention::Ending;
 use super::settings::{CheckpointSettings, ClaimMode};
-use crate::state::SnapshotForm;
-use crate::types::{ByteSize, CheckpointId, CheckpointKind, JobId, TriggerId};
+use crate::types::{ByteSize, CheckpointId, CheckpointKind, TriggerId};
+use failing::Failure;
 use pending::Pending;
 use queue::{Origin, RequestQueue};
 use reason::FailureCounter;
@@ -25,225 +28,6 @@ use schedule::Schedule;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
-
-/// What a person may ask for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Request {
-    /// `flink checkpoint`
-    Checkpoint {
-        /// `--full`
-        full: bool,
-    },
-    /// `flink savepoint`, `flink cancel -s`
-    Savepoint {
-        /// Where to; `savepoint-dir` without.
-        directory: Option<PathBuf>,
-        /// In which form keyed state is written.
-        form: SnapshotForm,
-        /// Cancel the job when it is complete.
-        cancel: bool,
-        /// How long it may take; as long as a checkpoint without.
-        timeout: Option<Duration>,
-    },
-    /// `flink state get`, `flink state scan`
-    Look,
-    /// `flink stop`
-    Stop {
-        /// Where to; `savepoint-dir` without.
-        directory: Option<PathBuf>,
-        /// In which form keyed state is written.
-        form: SnapshotForm,
-        /// Emit the maximum watermark first.
-        drain: bool,
-        /// How long its savepoint may take; as long as a checkpoint without.
-        timeout: Option<Duration>,
-    },
-}
-
-/// What has happened. Events about checkpoints that are over are ignored.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Event {
-    /// Time has passed.
-    Tick,
-    /// A person asks for something; exactly one [`Action::Reply`] follows, at once or later.
-    Requested {
-        /// Names the request.
-        trigger: TriggerId,
-        /// What is asked for.
-        request: Request,
-    },
-    /// The directory of a checkpoint could not be made: no task has heard of it.
-    TriggerFailed {
-        /// Which one.
-        checkpoint: CheckpointId,
-        /// Why.
-        message: String,
-    },
-    /// A task has written its state.
-    Acknowledged {
-        /// For which checkpoint.
-        checkpoint: CheckpointId,
-        /// Which task (subtask of a chain), below the number of tasks.
-        task: usize,
-        /// Bytes written.
-        bytes: ByteSize,
-    },
-    /// A task could not write its state.
-    Declined {
-        /// For which checkpoint.
-        checkpoint: CheckpointId,
-        /// Which task.
-        task: usize,
-        /// What kind of failure: [`FailureReason::Async`] for state that could not be written.
-        reason: FailureReason,
-        /// What exactly.
-        message: String,
-    },
-    /// `_metadata` was written, or not.
-    Finalized {
-        /// Of which checkpoint.
-        checkpoint: CheckpointId,
-        /// Its directory (`None` in memory), or why it failed.
-        result: Result<Option<PathBuf>, String>,
-    },
-    /// The source of a task works through a backlog now, or does not any more (Flink: `isProcessingBacklog`).
-    Backlog {
-        /// Which one.
-        task: usize,
-        /// Whether it does.
-        backlog: bool,
-    },
-    /// A task has reached the end of its data and waits for [`Action::FinishTasks`]; until then it takes part in checkpoints.
-    TaskEnded {
-        /// Which one.
-        task: usize,
-    },
-    /// A task has ended.
-    TaskFinished {
-        /// Which one.
-        task: usize,
-    },
-    /// The files of a discarded checkpoint are gone, or cannot be removed.
-    DiscardFinished {
-        /// Which one.
-        checkpoint: CheckpointId,
-    },
-    /// The tasks are gone; a restart follows.
-    JobRestarting,
-    /// All tasks run again.
-    JobRestarted,
-    /// The job ends: whatever is pending fails, nothing is triggered any more.
-    JobEnding {
-        /// How.
-        ending: Ending,
-    },
-}
-
-/// What is to be done, in this order.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Action {
-    /// Make the directory, then send barriers from all sources.
-    Trigger {
-        /// The new checkpoint.
-        checkpoint: CheckpointId,
-        /// Its kind, for the barrier.
-        kind: CheckpointKind,
-        /// In which form keyed state is written.
-        form: SnapshotForm,
-        /// For savepoints: in which directory theirs is to be made.
-        directory: Option<PathBuf>,
-        /// It must not refer to files of earlier ones.
-        full: bool,
-    },
-    /// Send barriers from all sources for somebody who looks at rows; no directory is needed.
-    Look {
-        /// The number of its barrier.
-        checkpoint: CheckpointId,
-        /// Who looks.
-        trigger: TriggerId,
-    },
-    /// All tasks have acknowledged: write `_metadata`; answer with [`Event::Finalized`].
-    Finalize {
-        /// Which one.
-        checkpoint: CheckpointId,
-    },
-    /// Tell the tasks that a checkpoint is complete.
-    NotifyComplete {
-        /// Which one.
-        checkpoint: CheckpointId,
-        /// Sinks commit everything up to it. False for savepoints of a job that runs on (or is cancelled).
-        commit: bool,
-    },
-    /// A checkpoint has failed: tasks drop it (and sources that stopped for it go on), its directory is removed.
-    Abort {
-        /// Which one.
-        checkpoint: CheckpointId,
-        /// Why.
-        reason: FailureReason,
-        /// Why exactly: what the history shows.
-        message: String,
-    },
-    /// Remove a complete checkpoint (or the one that was claimed) that later ones have replaced; answer with [`Event::DiscardFinished`].
-    Discard {
-        /// Which one.
-        checkpoint: CheckpointId,
-    },
-    /// Answer a request.
-    Reply {
-        /// Which one.
-        trigger: TriggerId,
-        /// The answer.
-        result: Result<Completed, RequestError>,
-    },
-    /// Too many checkpoints have failed, or one that the job cannot go on without: handle it like a task's failure.
-    FailJob {
-        /// Why.
-        message: String,
-    },
-    /// All tasks may end now; they have committed what there is to commit. Comes behind the [`Action::NotifyComplete`] of the stop's
-    /// savepoint or of the final checkpoint.
-    FinishTasks {
-        /// The last checkpoint; `None` if the job takes none at its end.
-        checkpoint: Option<CheckpointId>,
-    },
-    /// The savepoint of `cancel -s` is complete: cancel the job.
-    CancelJob,
-}
-
-/// A checkpoint or savepoint that was asked for and is complete.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Completed {
-    /// Its number.
-    pub checkpoint: CheckpointId,
-    /// Its directory; `None` in memory.
-    pub path: Option<PathBuf>,
-}
-
-/// Why a request failed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum RequestError {
-    /// It did not come to a checkpoint or savepoint.
-    Failed(String),
-    /// The savepoint of a stop is complete, but the job failed before it had stopped.
-    FailedDuringStopping {
-        /// The savepoint.
-        savepoint: Option<PathBuf>,
-    },
-}
-
-impl RequestError {
-    /// What the person who asked is told, in Flink's words.
-    pub fn message(&self, job: JobId) -> String {
-        match self {
-            Self::Failed(message) => message.clone(),
-            Self::FailedDuringStopping { savepoint } => format!(
-                "A savepoint has been created at: {}, but the corresponding job {job} failed during stopping. The savepoint is consistent, \
-                 but might have uncommitted transactions. If you want to commit the transaction please restart a job from this savepoint.",
-                savepoint.as_deref().unwrap_or("<memory>".as_ref()).display()
-            ),
-        }
-    }
-}
 
 /// A stop or a cancel with savepoint that is under way. Periodic checkpoints are suspended meanwhile.
 #[derive(Debug)]
@@ -605,78 +389,6 @@ impl Coordinator {
         }
     }
 
-    /// The tasks are gone: whatever is pending, waiting or stopping fails.
-    fn give_up(&mut self, reason: FailureReason, phase: Phase, out: &mut Vec<Action>) {
-        if let Some(Stop { trigger, complete: Some(completed) }) = self.stop.take() {
-            let error = RequestError::FailedDuringStopping { savepoint: completed.path };
-            out.push(Action::Reply { trigger, result: Err(error) });
-        }
-        for checkpoint in self.pending.keys().copied().collect::<Vec<_>>() {
-            self.abort(checkpoint, reason, "", out);
-        }
-        self.empty_queue(reason, out);
-        self.schedule.suspend();
-        self.ended.clear();
-        self.finished.clear();
-        self.phase = phase;
-    }
-
-    /// Ends a pending checkpoint and answers whoever asked for it.
-    fn abort(&mut self, checkpoint: CheckpointId, reason: FailureReason, detail: &str, out: &mut Vec<Action>) -> Option<Pending> {
-        let pending = self.pending.remove(&checkpoint)?;
-        if pending.finalizing && reason != FailureReason::Finalize {
-            self.orphaned.insert(checkpoint);
-        }
-        let message = reason.with_detail(detail);
-        out.push(Action::Abort { checkpoint, reason, message: message.clone() });
-        if let Origin::Requested { trigger, .. } = pending.origin {
-            out.push(Action::Reply { trigger, result: Err(RequestError::Failed(message)) });
-        }
-        Some(pending)
-    }
-
-    /// A pending checkpoint has failed: as [`Self::abort`], with what that means for the job.
-    fn fail(&mut self, now: Duration, checkpoint: CheckpointId, failure: Failure, out: &mut Vec<Action>) {
-        let Failure { reason, detail, by_task } = failure;
-        let Some(pending) = self.abort(checkpoint, reason, &detail, out) else { return };
-        if pending.kind == CheckpointKind::Look {
-            return;
-        }
-        let is_stop = matches!(pending.kind, CheckpointKind::StopWithSavepoint { .. });
-        if self.stop.as_ref().is_some_and(|stop| pending.is_requested_by(stop.trigger)) {
-            self.stop = None;
-            self.schedule.resume(now);
-        }
-        if self.phase != Phase::Running {
-            return;
-        }
-        // A task that failed at the barrier of a stop cannot go on, and a maximum watermark cannot be taken back: the job starts
-        // again from its last checkpoint.
-        let drained = matches!(pending.kind, CheckpointKind::StopWithSavepoint { drain: true });
-        if is_stop && (by_task || (drained && reason != FailureReason::Io)) {
-            self.fail_job(reason.with_detail(&detail), out);
-        } else if !pending.kind.is_savepoint()
-            && let Some(message) = self.failures.failed(checkpoint, reason)
-        {
-            self.fail_job(message, out);
-        }
-        self.take_final_checkpoint_after_stop(is_stop, out);
-    }
-
-    /// The runtime answers with [`Event::JobRestarting`] or [`Event::JobEnding`]; nothing is triggered until then.
-    fn fail_job(&mut self, message: String, out: &mut Vec<Action>) {
-        self.phase = Phase::Failing;
-        self.schedule.suspend();
-        out.push(Action::FailJob { message });
-    }
-
-    fn take_final_checkpoint_after_stop(&mut self, was_stop: bool, out: &mut Vec<Action>) {
-        // A final checkpoint that failed is tried again at the next beat; one that a stop has put off is taken now.
-        if was_stop {
-            self.take_final_checkpoint(out);
-        }
-    }
-
     fn check_timers(&mut self, now: Duration, out: &mut Vec<Action>) {
         let expired: Vec<_> = self.pending.iter().filter(|(_, p)| p.deadline <= now).map(|(id, _)| *id).collect();
         for checkpoint in expired {
@@ -740,19 +452,6 @@ impl Coordinator {
             return;
         }
         out.push(Action::Trigger { checkpoint, kind, form, directory, full });
-    }
-}
-
-/// Why a pending checkpoint failed, and whether a task says so.
-struct Failure {
-    reason: FailureReason,
-    detail: String,
-    by_task: bool,
-}
-
-impl Failure {
-    fn of_job(reason: FailureReason, detail: String) -> Self {
-        Self { reason, detail, by_task: false }
     }
 }
 

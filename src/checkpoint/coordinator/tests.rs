@@ -2,6 +2,8 @@
 
 use super::*;
 use crate::checkpoint::settings::{CheckpointStorage, CheckpointingMode, Retention};
+use crate::state::SnapshotForm;
+use crate::types::JobId;
 use proptest::prelude::*;
 
 const TASKS: usize = 2;

@@ -299,7 +299,7 @@ mod tests {
     use crate::state::groups::GroupLayout;
     use crate::types::Schema;
     use proptest::prelude::*;
-    use std::collections::BTreeMap;
+    use std::collections::{BTreeMap, BTreeSet};
 
     const STRIDE: usize = 8;
     /// At least as many as any test has.
@@ -370,20 +370,20 @@ mod tests {
         fn pages_agree_with_a_map(steps in prop::collection::vec((0_u8..10, 0_u32..200), 1..300)) {
             let mut now = rows(200);
             let mut model: BTreeMap<u32, u64> = BTreeMap::new();
-            let mut dirty: BTreeMap<u32, ()> = BTreeMap::new();
+            let mut dirty: BTreeSet<u32> = BTreeSet::new();
             let mut read: Vec<(Arc<Rows>, BTreeMap<u32, u64>)> = Vec::new();
             for (at, (step, row)) in (1_u64..).zip(steps) {
                 match step {
                     0..=5 => {
                         now.pages_mut().soiled_row_mut(row, STRIDE)[5] = at;
                         model.insert(row, at);
-                        dirty.insert(row, ());
+                        dirty.insert(row);
                     }
                     6 | 7 => {
                         now.pages_mut().settle(STRIDE);
                         let frozen = Arc::new(std::mem::take(&mut now));
                         let found: Vec<u32> = frozen.pages().dirty_rows(ROWS, STRIDE).collect();
-                        prop_assert_eq!(&found, &dirty.keys().copied().collect::<Vec<_>>());
+                        prop_assert_eq!(&found, &dirty.iter().copied().collect::<Vec<_>>());
                         let barrier = step == 6;
                         if barrier {
                             dirty.clear();
@@ -397,7 +397,7 @@ mod tests {
                     }
                 }
                 prop_assert_eq!(now.pages().row(row, STRIDE)[5], model.get(&row).copied().unwrap_or(0));
-                prop_assert_eq!(now.pages().is_dirty(row, STRIDE), dirty.contains_key(&row));
+                prop_assert_eq!(now.pages().is_dirty(row, STRIDE), dirty.contains(&row));
                 for (snapshot, expected) in &read {
                     prop_assert_eq!(snapshot.pages().row(row, STRIDE)[5], expected.get(&row).copied().unwrap_or(0));
                 }
