@@ -48,7 +48,7 @@ class Job:
 
     def wait_for_rows(self, rows):
         """Until all sources together have read so many rows."""
-        while sum(vertex['metrics']['write-records'] for vertex in self.get('')['vertices'] if vertex['name'].startswith('bids')) < rows:
+        while sum(vertex['metrics']['write-records'] for vertex in self.get('')['vertices'] if vertex['name'].startswith('Source')) < rows:
             time.sleep(0.5)
 
     def wait_until_running(self):
@@ -78,6 +78,10 @@ def size_of(directory):
     return sum(os.path.getsize(os.path.join(path, name)) for path, _, names in os.walk(directory) for name in names)
 
 
+def say(text):
+    print(text, flush=True)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--flink', default='flink')
@@ -94,35 +98,36 @@ def main():
     for name in os.listdir(source):
         os.symlink(os.path.join(source, name), f'{home}/input/{name}')
     memory = ['-D', f'state.backend.rocksdb.memory.fixed-per-slot={args.memory // 2}mb']
-    options = lambda backend: ['-D', f'state.backend.type={backend}', '-D', 'execution.checkpointing.interval=1h',
+    options = lambda backend: ['-D', f'state.backend.type={backend}', '-D', 'execution.checkpointing.incremental=true',
+                               '-D', 'execution.checkpointing.interval=1h',
                                '-D', f'execution.checkpointing.dir={home}/checkpoints', '-D', 'execution.checkpointing.timeout=1h', *memory]
     keys = KEYS[args.keys]
     start = time.time()
     job = Job(args.flink, home, options(args.backend))
     job.wait_for_rows(rows)
-    print(f'{args.backend}, {args.memory} MB: {rows:,} rows of {keys:,} keys read in {time.time() - start:.1f} s')
+    say(f'{args.backend}, {args.memory} MB: {rows:,} rows of {keys:,} keys read in {time.time() - start:.1f} s')
     seconds, full = job.checkpoint('--full')
-    print(f'full checkpoint        {seconds:>6.2f} s {full / 1e6:>8.1f} MB')
+    say(f'full checkpoint        {seconds:>6.2f} s {full / 1e6:>8.1f} MB')
     seconds, base = job.checkpoint()
-    print(f'checkpoint behind it   {seconds:>6.2f} s {base / 1e6:>8.1f} MB')
+    say(f'checkpoint behind it   {seconds:>6.2f} s {base / 1e6:>8.1f} MB')
     changed = keys // 100
     subprocess.run([sys.executable, f'{HERE}/bids.py', '1m' if keys < 20_000_000 else '20m', str(changed), f'{home}/more'], check=True)
     os.rename(f'{home}/more', f'{home}/input/more')
     job.wait_for_rows(rows + changed)
     seconds, part = job.checkpoint()
-    print(f'after 1 % has changed  {seconds:>6.2f} s {part / 1e6:>8.1f} MB, {100 * part / full:.1f} % of the full one')
+    say(f'after 1 % has changed  {seconds:>6.2f} s {part / 1e6:>8.1f} MB, {100 * part / full:.1f} % of the full one')
     start = time.time()
     path = re.search(r'file:(\S+)', job.command('savepoint', '--timeout', '1h', job.id, f'{home}/savepoints')).group(1)
     seconds = time.time() - start
-    print(f'canonical savepoint    {seconds:>6.2f} s {size_of(path) / 1e6:>8.1f} MB, {keys / seconds / 1e6:.2f}M rows a second')
-    print(f'peak memory            {job.peak():>6.0f} MB')
+    say(f'canonical savepoint    {seconds:>6.2f} s {size_of(path) / 1e6:>8.1f} MB, {keys / seconds / 1e6:.2f}M rows a second')
+    say(f'peak memory            {job.peak():>6.0f} MB')
     job.command('cancel', job.id)
     for backend in ['hashmap', 'rocksdb']:
         start = time.time()
         restored = Job(args.flink, home, ['-s', path, *options(backend)])
         restored.wait_until_running()
         seconds = time.time() - start
-        print(f'restore on {backend:<8}    {seconds:>6.2f} s {"":>12} {keys / seconds / 1e6:.2f}M rows a second, peak {restored.peak():.0f} MB')
+        say(f'restore on {backend:<8}    {seconds:>6.2f} s {"":>12} {keys / seconds / 1e6:.2f}M rows a second, peak {restored.peak():.0f} MB')
         restored.command('cancel', restored.id)
     shutil.rmtree(home, ignore_errors=True)
 

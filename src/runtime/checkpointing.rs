@@ -235,7 +235,8 @@ impl Checkpointing {
             self.handle.update(|view| {
                 if let Some(shown) = view.checkpoints.history.iter_mut().find(|c| c.id == id) {
                     shown.acknowledged.0 += 1;
-                    shown.bytes += bytes.0;
+                    shown.written += bytes.0;
+                    shown.bytes = shown.written;
                     shown.latest_ack = Some(now);
                 }
             });
@@ -345,7 +346,7 @@ impl Checkpointing {
             }
             Err(error) => return self.handle(Event::TriggerFailed { checkpoint: id, message: error.to_string() }),
         };
-        let triggered = self.blueprint.clock.now();
+        let (triggered, form) = (self.blueprint.clock.now(), files.form);
         let tasks = attempt.commands.len();
         self.handle.update(|view| {
             view.checkpoints.in_progress += 1;
@@ -357,6 +358,8 @@ impl Checkpointing {
                     is_savepoint: kind.is_savepoint(),
                     triggered,
                     latest_ack: None,
+                    form,
+                    written: 0,
                     bytes: 0,
                     acknowledged: (0, tasks),
                     path: None,

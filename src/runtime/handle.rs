@@ -256,7 +256,11 @@ pub struct CheckpointView {
     pub triggered: WallTime,
     /// When the last subtask acknowledged it.
     pub latest_ack: Option<WallTime>,
-    /// Bytes written for it.
+    /// In which form keyed state is written.
+    pub form: SnapshotForm,
+    /// Bytes written for it: files that it shares with earlier ones are not among them.
+    pub written: u64,
+    /// Bytes of all of its files, once it is complete.
     pub bytes: u64,
     /// Subtasks that acknowledged it, and all subtasks.
     pub acknowledged: (usize, usize),

@@ -4,6 +4,7 @@ use crate::checkpoint::inspect::InspectError;
 use crate::checkpoint::{JobEntry, METADATA, Manifest, SnapshotKind};
 use crate::metrics::OperatorMetrics;
 use crate::runtime::{CheckpointReply, CheckpointView, CheckpointsView, JobCommand, JobHandle, JobStatus, JobView, VertexView};
+use crate::state::SnapshotForm;
 use crate::types::{CheckpointId, JobId, MaxParallelism, Parallelism, WallTime};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -92,6 +93,8 @@ impl FakeJob {
             is_savepoint,
             triggered: now,
             latest_ack: Some(WallTime(now.0 + 30)),
+            form: SnapshotForm::Canonical,
+            written: 10_624,
             bytes: 10_624,
             acknowledged: (2, 2),
             path: Some(path.clone()),

@@ -313,9 +313,7 @@ impl<'a> JobDir<'a> {
 
     /// Asks the job's process.
     pub(crate) fn ask(&self, job: &str, path: &str) -> Option<Value> {
-        let socket = self.path.join("run").join(format!("{job}.sock"));
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(Client::new(Endpoint::Socket(socket)).get(&format!("/jobs/{job}{path}"))).ok()
+        ask(&self.path.join("run"), job, path)
     }
 
     /// The rows that have gone into operators so far, however often; those of a chain count in each of its operators.
@@ -470,4 +468,11 @@ impl Running {
     pub(crate) fn finish(self) {
         self.end_with(0);
     }
+}
+
+/// Asks a job's process, whose socket lies in `runtime`, for what is below `/jobs/<id>`.
+pub(crate) fn ask(runtime: &Path, job: &str, path: &str) -> Option<Value> {
+    let client = Client::new(Endpoint::Socket(runtime.join(format!("{job}.sock"))));
+    let tokio = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    tokio.block_on(client.get(&format!("/jobs/{job}{path}"))).ok()
 }

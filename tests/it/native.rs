@@ -1,6 +1,6 @@
 //! Native savepoints and checkpoints of the `rocksdb` backend on the real program: what they hold, who can read them, what they cost.
 
-use crate::job_dir::until;
+use crate::job_dir::{ask, until};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fs;
@@ -88,6 +88,14 @@ impl Place {
             let found = self.json(&["state", "scan", "sums", STATE, "--where", "k=7"]);
             (found["rows"][0]["records"].as_u64()? >= rows).then_some(())
         });
+    }
+
+    /// Bytes that were written for the newest checkpoint, and bytes of all its files, as the job's process tells them.
+    fn sizes(&self) -> (u64, u64) {
+        let job = self.json(&["list"])["jobs"][0]["id"].as_str().unwrap().to_owned();
+        let said = ask(&self.path().join("run"), &job, "/checkpoints").unwrap();
+        let size = |name: &str| said["latest"]["completed"][name].as_u64().unwrap();
+        (size("checkpointed_size"), size("state_size"))
     }
 
     fn rows(&self, saved: &Path) -> BTreeSet<String> {
@@ -218,8 +226,12 @@ fn a_checkpoint_after_few_changes_writes_little_and_a_full_one_everything() {
     place.text(&["checkpoint", "-q", "sums"]);
     let small = shared(&place) - first;
     assert!(small > 0 && small * 10 <= first, "{small} bytes after {first}");
+    let (written, whole) = place.sizes();
+    assert!(written >= small && written * 10 <= whole && whole >= first, "{written} bytes were written of {whole}");
     let said = place.text(&["checkpoint", "-full", "sums"]);
     assert!(said.contains("Checkpoint(FULL) "), "{said}");
+    let (written, whole) = place.sizes();
+    assert!(written <= whole && written * 10 > whole * 9, "{written} bytes were written of {whole}");
     let full = shared(&place) - first - small;
     assert!(full >= first, "{full} bytes; the first one had {first}");
     assert!(place.text(&["state", "verify", "latest"]).contains(&format!("{} rows.", MANY + 2)), "two files were read");

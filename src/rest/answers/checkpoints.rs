@@ -6,6 +6,7 @@ use crate::rest::types::{
     Millis, NEVER, RestoredCheckpoint, Statistics,
 };
 use crate::runtime::CheckpointView;
+use crate::state::SnapshotForm;
 use crate::types::{ByteSize, parse_duration};
 
 impl Answers<'_> {
@@ -13,7 +14,6 @@ impl Answers<'_> {
     pub fn checkpoints(&self) -> CheckpointsAnswer {
         let view = &self.view.checkpoints;
         let completed: Vec<&CheckpointView> = view.history.iter().filter(|c| c.status == "COMPLETED").collect();
-        let sizes = Statistics::of(completed.iter().map(|c| c.bytes).collect());
         let took = |c: &&CheckpointView| c.latest_ack.map(|ack| ack.since(c.triggered).as_millis() as u64);
         let newest = |savepoint: bool| completed.iter().find(|c| c.is_savepoint == savepoint).map(|c| self.statistics(c));
         let restored = view.latest_restored.as_ref().map(|(id, at, is_savepoint, path)| RestoredCheckpoint {
@@ -31,8 +31,8 @@ impl Answers<'_> {
                 failed: view.failed,
             },
             summary: CheckpointSummary {
-                checkpointed_size: sizes,
-                state_size: sizes,
+                checkpointed_size: Statistics::of(completed.iter().map(|c| c.written).collect()),
+                state_size: Statistics::of(completed.iter().map(|c| c.bytes).collect()),
                 end_to_end_duration: Statistics::of(completed.iter().filter_map(took).collect()),
                 alignment_buffered: Statistics::default(),
                 processed_data: Statistics::default(),
@@ -55,6 +55,7 @@ impl Answers<'_> {
 
     fn statistics(&self, view: &CheckpointView) -> CheckpointStatistics {
         let kind = if view.is_savepoint { "SAVEPOINT" } else { "CHECKPOINT" };
+        let format = if view.form == SnapshotForm::Native { "NATIVE" } else { "CANONICAL" };
         let (failed, completed) = (view.status == "FAILED", view.status == "COMPLETED");
         // Retention keeps the newest ones; the files of the others are gone. Savepoints belong to whoever asked for them.
         let retained = self.option("execution.checkpointing.num-retained").and_then(|n| n.parse().ok()).unwrap_or(1);
@@ -64,10 +65,10 @@ impl Answers<'_> {
             id: view.id,
             status: view.status.to_owned(),
             is_savepoint: view.is_savepoint,
-            savepoint_format: view.is_savepoint.then(|| "CANONICAL".to_owned()),
+            savepoint_format: view.is_savepoint.then(|| format.to_owned()),
             trigger_timestamp: view.triggered,
             latest_ack_timestamp: view.latest_ack.unwrap_or(NEVER),
-            checkpointed_size: ByteSize(view.bytes),
+            checkpointed_size: ByteSize(view.written),
             state_size: ByteSize(view.bytes),
             end_to_end_duration: view.latest_ack.map_or(Millis(-1), |ack| millis(ack.since(view.triggered))),
             alignment_buffered: ByteSize(0),
