@@ -85,6 +85,8 @@ fn write_changes(
             changes.sort();
             put(&changes)?;
             changes.clear();
+            // Where there are more threads than cores, rows go first.
+            std::thread::yield_now();
         }
         Ok(())
     })

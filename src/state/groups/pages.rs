@@ -48,7 +48,7 @@ struct AlignedWords {
 }
 
 /// Words of a page, about: small, because a batch of random rows copies as many pages as it has rows.
-const PAGE_WORDS: usize = 128;
+const PAGE_WORDS: usize = 64;
 
 const LINE: usize = 64;
 const LINE_WORDS: usize = LINE / size_of::<u64>();
