@@ -322,11 +322,11 @@ mod tests {
     #[test]
     fn every_row_begins_a_cache_line_and_pages_have_a_power_of_two_of_them() {
         let rows = rows(100);
-        assert_eq!(rows.pages().dirt.len(), 100_usize.div_ceil(16));
+        assert_eq!(rows.pages().dirt.len(), 100_usize.div_ceil(PAGE_WORDS / STRIDE));
         for row in 0..100 {
             assert_eq!(rows.pages().row(row, STRIDE).as_ptr().align_offset(LINE), 0);
         }
-        assert_eq!(Pages::new(5).shift, 4);
+        assert_eq!(Pages::new(5).shift, 3, "twelve rows would have room");
         assert_eq!(Pages::new(1_000).shift, 0, "a row may be larger than a page is meant to be");
     }
 
@@ -339,7 +339,7 @@ mod tests {
         assert_eq!(words(&after, 100), words(&shared, 100));
         after.pages_mut().row_mut(17, STRIDE)[5] = 9;
         assert_eq!((after.pages().row(17, STRIDE)[5], shared.pages().row(17, STRIDE)[5]), (9, 0));
-        assert_eq!(after.pages().copied_bytes(STRIDE), 16 * STRIDE * 8);
+        assert_eq!(after.pages().copied_bytes(STRIDE), PAGE_WORDS * size_of::<u64>());
         assert!(!after.pages_mut().absorb(STRIDE) && after.pages().is_over());
         drop(shared);
         assert!(after.pages_mut().absorb(STRIDE) && !after.pages().is_over());
