@@ -12,6 +12,8 @@ import argparse, http.client, json, os, re, shutil, socket, subprocess, sys, tem
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 PEER = os.environ.get('FLINK_PEER_DIR') or os.path.expanduser('~/.cache/flink-peer')
+# Seconds in which all rows must be read.
+PATIENCE = 600
 KEYS = {'10k': 10_000, '1m': 1_000_000, '20m': 20_000_000}
 
 
@@ -48,7 +50,11 @@ class Job:
 
     def wait_for_rows(self, rows):
         """Until all sources together have read so many rows."""
+        deadline = time.time() + PATIENCE
         while sum(vertex['metrics']['write-records'] for vertex in self.get('')['vertices'] if vertex['name'].startswith('Source')) < rows:
+            if time.time() > deadline:
+                self.command('cancel', self.id)
+                sys.exit(f'{rows:,} rows were not read within {PATIENCE} s')
             time.sleep(0.5)
 
     def wait_until_running(self):

@@ -26,7 +26,7 @@ struct Over {
     below: Arc<Rows>,
     /// One a page; empty for those that are as they are below.
     pages: Vec<Box<[u64]>>,
-    /// How many are not.
+    /// How many lie below as well.
     copied: usize,
 }
 
@@ -140,7 +140,6 @@ impl Pages {
             self.dirt.push(Dirt::Stale);
             if let Some(over) = &mut self.over {
                 over.pages.push(vec![0; words].into_boxed_slice());
-                over.copied += 1;
             }
         }
         let needed = (row as usize + 1) * stride;
