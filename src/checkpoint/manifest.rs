@@ -156,8 +156,14 @@ pub struct StoreStateEntry {
     /// Which part of each row is its own, where several states share the rows: those of a function.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub part: Option<usize>,
-    /// Number of rows; at most so many where entries expire.
+    /// The built-in function of a reducing or aggregating state, by which several values of a key are put together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fold: Option<String>,
+    /// Number of rows.
     pub rows: u64,
+    /// There may be fewer: entries expire, or were added to without being read.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub at_most: bool,
 }
 
 /// One file of a store.

@@ -76,7 +76,9 @@ pub(super) fn write_store(
             name: state.descriptor.name.clone(),
             family: state.family.clone(),
             part: state.part,
+            fold: state.fold.clone(),
             rows: state.rows,
+            at_most: state.at_most,
         })
         .collect();
     let entry = StoreEntry { form: "rocksdb".to_owned(), subtask, key_groups: (range.start, range.end), states, files };

@@ -2,7 +2,7 @@
 
 use super::convert::{decimal_text, from_lua, to_lua};
 use super::error::ScriptError;
-use super::machine::{Machine, is_null, take_pushed};
+use super::machine::{Machine, Written, is_null, take_pushed};
 use super::prelude::{Handover, handover};
 use super::session::lock;
 use super::spec::{ScriptFold, ScriptSpec, ScriptState};
@@ -45,7 +45,7 @@ impl ProcessFactory for ScriptFactory {
 
     fn create(&self, _place: SubtaskPlace) -> Result<Box<dyn ProcessBody>, OperatorError> {
         let machine = Machine::load(&self.spec, true).map_err(|error| failed(&error.message, &self.spec.chunk))?;
-        Ok(Box::new(ScriptFunction { machine, slots: Vec::new(), found: HashMap::new() }))
+        Ok(Box::new(ScriptFunction { machine, slots: Vec::new(), found: HashMap::new(), batches: 0 }))
     }
 }
 
@@ -107,7 +107,11 @@ struct ScriptFunction {
     /// The slot of each row's key.
     slots: Vec<u32>,
     found: HashMap<KeyRef, u32>,
+    batches: u32,
 }
+
+/// After so many batches it is found out anew which states `process` reads.
+const BATCHES_ASKED: u32 = 1_024;
 
 impl ProcessBody for ScriptFunction {
     fn open(&mut self, _spec: &ProcessSpec, context: &mut ProcessContext<'_>) -> Result<(), OperatorError> {
@@ -205,10 +209,17 @@ impl ScriptFunction {
         result
     }
 
-    /// Hands the values of a batch's keys to the prelude.
-    fn start(&self) -> Result<(), Error> {
+    /// Hands the values of a batch's keys to the prelude, of states that `process` reads.
+    fn start(&mut self) -> Result<(), Error> {
+        self.batches = self.batches.wrapping_add(1);
+        if self.batches.is_multiple_of(BATCHES_ASKED) {
+            self.machine.forget_asked()?;
+        }
         let lua = self.machine.lua();
-        for (at, state) in self.machine.spec.states.iter().enumerate().filter(|(at, _)| self.machine.cached[*at].is_some()) {
+        for (at, state) in self.machine.spec.states.iter().enumerate() {
+            if !self.machine.is_asked(at)? {
+                continue;
+            }
             let mut session = lock(&self.machine.session);
             let handle = session.handles[at];
             let keys = std::mem::take(&mut session.keys);
@@ -232,13 +243,17 @@ impl ScriptFunction {
     fn drain(&self) -> Result<(), Error> {
         for (at, state) in self.machine.spec.states.iter().enumerate() {
             let slots = lock(&self.machine.session).keys.len();
-            self.machine.drain(at, slots, |slot, value| {
+            self.machine.drain(at, slots, |slot, written| {
+                let (Written::Value(value) | Written::Addition(value)) = &written;
                 let value =
-                    from_lua(&value, &state.data_type).map_err(|wrong| Error::RuntimeError(format!("state.{}{wrong}", state.name)))?;
+                    from_lua(value, &state.data_type).map_err(|wrong| Error::RuntimeError(format!("state.{}{wrong}", state.name)))?;
                 let mut session = lock(&self.machine.session);
                 let (handle, key) = (session.handles[at], session.keys[slot - 1]);
                 let Some(keyed) = session.state.as_mut() else { return Ok(()) };
-                keyed.set_value(handle, key, value).map_err(Error::external)
+                match written {
+                    Written::Value(_) => keyed.set_value(handle, key, value).map_err(Error::external),
+                    Written::Addition(_) => keyed.add(handle, key, value).map_err(Error::external),
+                }
             })?;
         }
         Ok(())

@@ -21,6 +21,8 @@ pub(super) struct Machine {
     pub(super) session: SharedSession,
     /// For each state: how values are handed in before a batch and taken out behind it, if they lie in Lua meanwhile.
     pub(super) cached: Vec<Option<(Function, Function)>>,
+    /// True, by the number of a cached state from 1, where `process` has read it.
+    asked: Table,
     /// For each output the table that `emit` fills.
     pub(super) outs: Vec<OutTable>,
     pub(super) has_timer: bool,
@@ -30,6 +32,36 @@ pub(super) struct Machine {
     fire: Function,
     failed: Function,
     columns: Vec<Vec<usize>>,
+}
+
+/// What the prelude returns.
+type Parts = (Function, Function, Function, Table, Table, Table, Function, Table);
+
+/// What was written to a cached state: the number of values, their slots, the values; then the same of additions.
+type Drained = (usize, Table, Table, usize, Table, Table);
+
+/// What a script wrote to a cached state for one key.
+pub(super) enum Written {
+    /// This is its value.
+    Value(Value),
+    /// This is to be added to it, whatever it is.
+    Addition(Value),
+}
+
+fn by_slot(count: usize, slots: &Table, values: &Table, mut take: impl FnMut(usize, Value) -> Result<(), Error>) -> Result<(), Error> {
+    if count == 0 {
+        return Ok(());
+    }
+    let mut found = Vec::with_capacity(count);
+    slots.for_each_value::<usize>(|slot| {
+        found.push(slot);
+        Ok(())
+    })?;
+    let mut at = 0;
+    values.for_each_value::<Value>(|value| {
+        at += 1;
+        take(found[at - 1], value)
+    })
 }
 
 /// What `emit` wrote for one output.
@@ -88,8 +120,7 @@ impl Machine {
         }
         rt.raw_set("columns", columns)?;
         let chunk = lua.load(prelude.text).set_name("=prelude").set_mode(ChunkMode::Text);
-        let (bind, run, fire, starts, drains, takes, failed): (Function, Function, Function, Table, Table, Table, Function) =
-            chunk.call((rt, Value::NULL))?;
+        let (bind, run, fire, starts, drains, takes, failed, asked): Parts = chunk.call((rt, Value::NULL))?;
         frame.raw_set("bind", bind)?;
         let cached = prelude
             .cached
@@ -101,7 +132,7 @@ impl Machine {
             out.take = Some(takes.raw_get(at + 1)?);
         }
         let (spec, columns) = (Arc::clone(spec), prelude.columns);
-        Ok(Self { spec, session, cached, outs, has_timer: false, lua, frame, run, fire, failed, columns })
+        Ok(Self { spec, session, cached, asked, outs, has_timer: false, lua, frame, run, fire, failed, columns })
     }
 
     /// Finds the script's functions.
@@ -191,23 +222,22 @@ impl Machine {
         start.call(self.lua.create_sequence_from(values)?)
     }
 
-    /// Takes the values that were written from the prelude: slots and values.
-    pub(super) fn drain(&self, state: usize, slots: usize, mut take: impl FnMut(usize, Value) -> Result<(), Error>) -> Result<(), Error> {
+    /// True if `process` wants the values of a cached state handed over.
+    pub(super) fn is_asked(&self, state: usize) -> Result<bool, Error> {
+        if self.cached[state].is_some() { self.asked.raw_get(state + 1) } else { Ok(false) }
+    }
+
+    /// Whatever `process` has read until now, it may have read for the last time.
+    pub(super) fn forget_asked(&self) -> Result<(), Error> {
+        self.asked.clear()
+    }
+
+    /// Takes what was written from the prelude, slot by slot.
+    pub(super) fn drain(&self, state: usize, slots: usize, mut take: impl FnMut(usize, Written) -> Result<(), Error>) -> Result<(), Error> {
         let Some((_, drain)) = &self.cached[state] else { return Ok(()) };
-        let (written, places, values): (usize, Table, Table) = drain.call(slots)?;
-        if written == 0 {
-            return Ok(());
-        }
-        let mut found = Vec::with_capacity(written);
-        places.for_each_value::<usize>(|slot| {
-            found.push(slot);
-            Ok(())
-        })?;
-        let mut at = 0;
-        values.for_each_value::<Value>(|value| {
-            at += 1;
-            take(found[at - 1], value)
-        })
+        let (written, places, values, added, places_added, additions): Drained = drain.call(slots)?;
+        by_slot(written, &places, &values, |slot, value| take(slot, Written::Value(value)))?;
+        by_slot(added, &places_added, &additions, |slot, value| take(slot, Written::Addition(value)))
     }
 
     /// The Lua state.

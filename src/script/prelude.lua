@@ -78,6 +78,8 @@ local function check_fields(given, columns, port, level)
 end
 
 local drains, starts = {}, {}
+-- States that process has read: their values are handed over with the batch from then on.
+local asked = {}
 local handles = {}
 
 local function method_missing(name)

@@ -118,7 +118,7 @@ local function failed_row()
   row = 0
   return at
 end
-return bind, run, fire, starts, drains, takes, failed_row
+return bind, run, fire, starts, drains, takes, failed_row, asked
 ";
 
 /// Values of scalar types stay in Lua between the rows of a batch. A TTL that reading prolongs must see each read.
@@ -198,6 +198,7 @@ fn write_cached_state(text: &mut String, at: usize, state: &ScriptState, types: 
     if old == nil then
       old = cache[slot]
       if old == nil then
+        if not times then asked[{at}] = true end
         old = rt.get({at}, slot)
         if old == nil then old = NULL end
         cache[slot] = old
@@ -231,8 +232,12 @@ fn write_cached_state(text: &mut String, at: usize, state: &ScriptState, types: 
                 ScriptFold::Lua(global) => format!("v = _G[{}](old, v) if v ~= nil then {check} else v = NULL end", quoted(global)),
                 _ => String::new(),
             };
-            format!(
-                "function S.get()
+            // Rounding depends on the order of additions: only whole numbers are put together first.
+            if matches!(fold, ScriptFold::BuiltIn(_)) && state.data_type.kind == TypeKind::BigInt {
+                write_additions(&check, &read, &joined)
+            } else {
+                format!(
+                    "function S.get()
     {read}
     if old == NULL then return nil end
     return old
@@ -244,7 +249,8 @@ fn write_cached_state(text: &mut String, at: usize, state: &ScriptState, types: 
     if old ~= NULL then {joined} end
     new[slot] = v
   end"
-            )
+                )
+            }
         }
     };
     let quoted_name = quoted(name);
@@ -252,28 +258,67 @@ fn write_cached_state(text: &mut String, at: usize, state: &ScriptState, types: 
         text,
         "do
   local cache, new, slots, values = {{}}, {{}}, {{}}, {{}}
+  local additions, added_slots, added_values = {{}}, {{}}, {{}}
   local S = {{}}
   {methods}
-  function S.clear() new[slot] = NULL end
+  function S.clear() new[slot], additions[slot] = NULL, nil end
   handle({quoted_name}, S)
   starts[{at}] = function(found) cache = found end
   drains[{at}] = function(count)
-    local written = 0
+    local written, added = 0, 0
     for s = 1, count do
       local v = new[s]
       if v ~= nil then
         written = written + 1
         slots[written], values[written] = s, v
         new[s] = nil
+      else
+        v = additions[s]
+        if v ~= nil then
+          added = added + 1
+          added_slots[added], added_values[added] = s, v
+          additions[s] = nil
+        end
       end
     end
     slots[written + 1], values[written + 1] = nil, nil
+    added_slots[added + 1], added_values[added + 1] = nil, nil
     cache = {{}}
-    return written, slots, values
+    return written, slots, values, added, added_slots, added_values
   end
 end
 "
     );
+}
+
+/// The methods of a reducing state whose additions of a batch are put together first and added as one: what is only added to is never read.
+fn write_additions(check: &str, read: &str, joined: &str) -> String {
+    format!(
+        "function S.get()
+    {read}
+    local v = additions[slot]
+    if v ~= nil then
+      if old ~= NULL then {joined} end
+      new[slot], additions[slot] = v, nil
+      return v
+    end
+    if old == NULL then return nil end
+    return old
+  end
+  function S.add(_, v)
+    if v == nil then return end
+    {check}
+    local old = new[slot]
+    if old == nil then
+      old = additions[slot]
+      if old ~= nil then {joined} end
+      additions[slot] = v
+      return
+    end
+    if old ~= NULL then {joined} end
+    new[slot] = v
+  end"
+    )
 }
 
 /// The function that takes the rows of one output apart: the cells of column c of row n lie in `outs[port][c][n]`.

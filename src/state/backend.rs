@@ -85,6 +85,22 @@ impl RegisteredState {
         if let Self::Groups(table) = self { table.is_spilled() } else { false }
     }
 
+    /// True if what is added to it can be put together with what it was later.
+    pub(super) fn merges(&self) -> bool {
+        match self {
+            Self::Cells((table, fold)) => table.descriptor.ttl.is_none() && fold.merges(),
+            Self::Lists(table) => table.descriptor.ttl.is_none(),
+            Self::Maps(table) => table.descriptor.ttl.is_none(),
+            Self::Timers(_) => true,
+            Self::Groups(_) => false,
+        }
+    }
+
+    /// The built-in function that puts its values together, to be saved with them.
+    fn fold(&self) -> Option<&'static str> {
+        if let Self::Cells((_, fold)) = self { fold.name() } else { None }
+    }
+
     /// Rows that a snapshot of it has; at most so many where entries expire.
     fn rows(&self) -> usize {
         match self {
@@ -252,6 +268,12 @@ impl KeyedState {
         Some((Arc::clone(store), backend.charge()?))
     }
 
+    /// How many keys were looked up in the store.
+    #[cfg(test)]
+    pub(super) fn store_reads(&self) -> u64 {
+        self.store.as_ref().map_or(0, |own| own.store.reads())
+    }
+
     /// Compacts the store: what has expired there goes.
     #[cfg(test)]
     pub(super) fn compact(&self) {
@@ -345,13 +367,15 @@ impl KeyedState {
                 Ok(KeyedSnapshot { states: states.collect::<Result<_, _>>()?, store: None })
             }
             SnapshotForm::Native => {
+                let has_unread = self.keys.as_ref().is_some_and(KeyTable::has_unread);
                 let stored = |(number, state): (usize, &RegisteredState)| {
                     let descriptor = Arc::clone(state.descriptor());
                     let (family, part) = match state {
                         RegisteredState::Groups(_) => (family_of(&descriptor.name), None),
                         _ => (KEYS.to_owned(), Some(number)),
                     };
-                    StoredState { descriptor, rows: state.rows() as u64, family, part }
+                    let at_most = descriptor.ttl.is_some() || part.is_some() && has_unread;
+                    StoredState { descriptor, rows: state.rows() as u64, at_most, family, part, fold: state.fold().map(str::to_owned) }
                 };
                 let states = self.states.iter().enumerate().map(stored).collect();
                 let store = StoreSnapshot { states, key_groups: self.key_groups, store: name, ticket };
@@ -386,7 +410,10 @@ impl KeyedState {
                 let rows = StoredGroups::new(source, &descriptor, family_of(&descriptor.name), self.key_groups)?;
                 Box::new(rows.unexpired(table.expiry()))
             }
-            _ => stored_batches(source, &descriptor, number, self.key_groups, state.expiry())?,
+            _ => {
+                let fold = if let RegisteredState::Cells((_, fold)) = state { fold.clone() } else { Fold::None };
+                stored_batches(source, &descriptor, (number, fold), self.key_groups, state.expiry())?
+            }
         };
         Ok(StateSnapshot { descriptor, batches })
     }
@@ -418,6 +445,10 @@ fn rows_of(source: StoredSource, state: &SavedState, range: KeyGroupRange) -> Re
     let range = if state.moved { KeyGroupRange::of_subtask(MaxParallelism::MAX, Parallelism::ONE, 0) } else { range };
     match state.part {
         None => Ok(Box::new(StoredGroups::new(source, &state.descriptor, state.family.clone(), range)?)),
-        Some(number) => stored_batches(source, &state.descriptor, number, range, None),
+        Some(number) => {
+            // Without a name, what a function of the program makes of its values.
+            let fold = Fold::of_saved(&state.descriptor, state.fold.as_deref()).unwrap_or_else(Fold::unknown);
+            stored_batches(source, &state.descriptor, (number, fold), range, None)
+        }
     }
 }

@@ -80,6 +80,14 @@ pub enum StateError {
 }
 
 impl StateError {
+    /// The same error of a function, said of this state.
+    fn of_state(self, name: &str) -> Self {
+        match self {
+            Self::Function { message, .. } => Self::Function { state: name.to_owned(), message },
+            other => other,
+        }
+    }
+
     /// Whether a restart can help.
     pub fn retry_hint(&self) -> RetryHint {
         match self {

@@ -30,6 +30,11 @@ impl Piece<'_> {
         }
     }
 
+    /// True if it may have fewer rows than [`Self::rows`].
+    pub(super) fn may_have_fewer(self) -> bool {
+        matches!(self, Self::Store(_, state) if state.at_most)
+    }
+
     /// The key groups that the rows are of, if that is recorded.
     pub(super) fn key_groups(self) -> Option<std::ops::Range<i32>> {
         match self {
@@ -156,7 +161,8 @@ impl Snapshot {
             }
             (Piece::Store(store, stored), StateEntry::Keyed(entry)) => {
                 let descriptor = Arc::new(entry.descriptor.clone());
-                let state = SavedState { descriptor, family: stored.family.clone(), part: stored.part, moved: false };
+                let (family, part, fold) = (stored.family.clone(), stored.part, stored.fold.clone());
+                let state = SavedState { descriptor, family, part, fold, moved: false };
                 Source::Store(self.open_store(&path, store, state, range)?)
             }
             (Piece::Store(..), StateEntry::Operator(_)) => {

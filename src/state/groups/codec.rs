@@ -124,6 +124,15 @@ pub(super) fn read_key(key: &[u8], layout: &GroupLayout, rows: &mut Rows, row: u
     if input.0.is_empty() { Ok(()) } else { Err(damaged()) }
 }
 
+/// The bytes behind the words of a group without side columns.
+pub(super) fn behind_words<'a>(value: &'a [u8], layout: &GroupLayout) -> Result<&'a [u8], StateError> {
+    let mut input = Input(value);
+    for _ in 0..=layout.words - layout.records {
+        input.number()?;
+    }
+    if layout.sides.is_empty() { Ok(input.0) } else { Err(damaged()) }
+}
+
 /// Sets everything but the key of a row that has only its key; returns the bytes behind it.
 pub(super) fn read_value<'a>(value: &'a [u8], layout: &GroupLayout, rows: &mut Rows, row: u32) -> Result<&'a [u8], StateError> {
     let mut input = Input(value);

@@ -1,7 +1,7 @@
 //! What a barrier does to groups behind which a store lies: those that changed are frozen, and written while processing goes on.
 
 use super::layout::{FLAGS, GroupLayout, LIVE};
-use super::payload::{FrozenPayload, Payload};
+use super::payload::{Extent, FrozenPayload, Payload};
 use super::rows::Rows;
 use super::spill::StoreKeys;
 use super::{GroupTable, codec};
@@ -102,7 +102,12 @@ fn put_dirty_rows(changes: &mut Changes, layout: &GroupLayout, groups: FrozenGro
             let place = RowPlace { key_group, layout, rows: &rows, row };
             match &mut payload {
                 None => place.put(changes, None)?,
-                Some(payload) => place.put(changes, Some(&mut |out| payload.put(row, out)))?,
+                Some(payload) => match payload.extent(rows.row(row, layout.stride)) {
+                    Extent::Whole => place.put(changes, Some(&mut |out| payload.put(row, out)))?,
+                    Extent::Added => place.merge(changes, &mut |out| payload.put(row, out)),
+                    // The barrier before has written it.
+                    Extent::Spent => {}
+                },
             }
         }
     }
@@ -125,6 +130,14 @@ impl RowPlace<'_> {
     pub(super) fn put_key(&self, out: &mut Vec<u8>) {
         codec::put_key_group(out, self.key_group);
         codec::put_key(out, self.layout, self.rows, self.row);
+    }
+
+    /// Adds its payload to what the store has of it, if it is anything.
+    pub(super) fn merge(&self, changes: &mut Changes, payload: &mut PutPayload<'_>) {
+        let put = |out: &mut Vec<u8>| {
+            payload(out);
+        };
+        changes.merge(|out| self.put_key(out), put);
     }
 
     /// Adds the row; with a payload its expiry stands in front.

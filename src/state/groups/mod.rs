@@ -20,13 +20,14 @@ mod reminders;
 mod rows;
 mod spill;
 mod stored;
+mod unread;
 mod walk;
 
 pub use keys::canonical_key;
 pub(in crate::state) use keys::key_columns;
 pub use layout::{AccumulatorField, AccumulatorLayout, FieldSlot, GroupLayout, Storage, ValidBit, group_descriptor};
 pub use multiset::{Multiset, MultisetOrder};
-pub(in crate::state) use payload::{FrozenPayload, NoPayload, Payload};
+pub(in crate::state) use payload::{Extent, FrozenPayload, NoPayload, Payload};
 pub use rows::MultisetKey;
 pub(in crate::state) use rows::Rows;
 pub(in crate::state) use spill::StoreKey;

@@ -4,6 +4,7 @@
 //! A reminder may be stale: the group came up before, or is gone. Then it is read for nothing. No checkpoint needs it.
 
 use super::payload::Payload;
+use super::spill::StoreKey;
 use super::{GroupRef, GroupTable};
 use crate::state::StateError;
 use crate::state::bytes::damaged;
@@ -30,19 +31,25 @@ fn split(reminder: &[u8]) -> Result<(i64, &[u8]), StateError> {
     Ok(((u64::from_be_bytes(*moment) ^ 1 << 63) as i64, key))
 }
 
-/// Adds a reminder; `key` appends the key of the group.
-pub(super) fn put(reminders: &mut Changes, domain: u8, moment: i64, key: impl FnOnce(&mut Vec<u8>)) {
-    let put_key = |out: &mut Vec<u8>| {
-        out.extend_from_slice(&prefix(domain, moment));
-        key(out);
-    };
-    reminders.put(put_key, |out| put_expiry(out, NEVER));
+/// Adds a reminder; `key` appends the key of the group. `first`: the earliest one of each domain.
+pub(super) fn put(reminders: &mut Changes, first: &mut Earliest, domain: u8, moment: i64, key: impl FnOnce(&mut Vec<u8>)) {
+    let mut reminder = prefix(domain, moment);
+    key(&mut reminder);
+    reminders.put(|out| out.extend_from_slice(&reminder), |out| put_expiry(out, NEVER));
+    let first = &mut first[domain as usize];
+    if first.as_ref().is_none_or(|first| **first > *reminder) {
+        *first = Some(reminder.into());
+    }
 }
+
+/// For each domain: there is no reminder before this one.
+pub(super) type Earliest = [Option<StoreKey>; DOMAINS];
 
 impl GroupTable {
     /// No group in the store must be in memory before this.
     pub(in crate::state) fn next_reminder(&self, domain: u8) -> Option<i64> {
-        *self.spill.as_ref()?.reminders.get(domain as usize)?
+        let first = self.spill.as_ref()?.reminders.get(domain as usize)?.as_ref()?;
+        split(first).ok().map(|(moment, _)| moment)
     }
 
     /// Brings up groups of the earliest reminders, if those are at or before `up_to`; not all at once. Those that it finds or makes are
@@ -57,13 +64,14 @@ impl GroupTable {
         found.clear();
         hashes.clear();
         let Some(spill) = &mut self.spill else { return Ok(()) };
-        let Some(first) = spill.reminders[domain as usize].filter(|first| *first <= up_to) else { return Ok(()) };
+        let Some(first) = spill.reminders[domain as usize].take() else { return Ok(()) };
         let (mut keys, mut read, mut next) = (Vec::new(), Changes::default(), None);
-        let (from, to) = (prefix(domain, first), [REMINDER, domain + 1]);
-        spill.store.scan(&spill.family, &from, &to, |reminder, _| {
+        // From the first one on, not from the first moment on: many groups may have the same, and those that were read are still to be
+        // passed over.
+        spill.store.scan(&spill.family, &first, &[REMINDER, domain + 1], |reminder, _| {
             let (moment, key) = split(reminder)?;
             if moment > up_to || keys.len() == AT_ONCE {
-                next = Some(moment);
+                next = Some(reminder.into());
                 return Ok(false);
             }
             keys.push(key.into());

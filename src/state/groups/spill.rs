@@ -6,8 +6,8 @@
 use super::flush::RowPlace;
 use super::keys::BatchKeys;
 use super::layout::{FLAGS, GroupLayout, LIVE, MARK, USED};
-use super::payload::{NoPayload, Payload};
-use super::reminders::{self, DOMAINS};
+use super::payload::{Extent, NoPayload, Payload};
+use super::reminders::{self, Earliest};
 use super::rows::Rows;
 use super::{GroupRef, GroupTable, Table, add, codec, find, remove};
 use crate::state::bytes::damaged;
@@ -31,8 +31,8 @@ pub(super) struct Spill {
     /// Rows have more in them than groups.
     pub(super) has_payload: bool,
     charge: Charge,
-    /// Groups that are in the store and not in memory.
-    absent: usize,
+    /// Groups that are in the store and not in memory; more are counted where groups were added to without being read.
+    pub(super) absent: usize,
     /// Keys (as the store has them) that were deleted in memory and may still be in the store.
     pub(super) deleted: StoreKeys,
     /// The last barrier's rows, and the keys that are deleted with them.
@@ -41,8 +41,7 @@ pub(super) struct Spill {
     hand: (usize, u32),
     /// Groups whose side columns may have changed in size.
     touched: Vec<GroupRef>,
-    /// For each domain the earliest moment at which groups must come up.
-    pub(super) reminders: [Option<i64>; DOMAINS],
+    pub(super) reminders: Earliest,
 }
 
 /// What is known of the groups of one key group in the store.
@@ -115,7 +114,7 @@ impl Spill {
     }
 
     /// True until the rows of the last barrier are in the store.
-    fn is_flushing(&self) -> bool {
+    pub(super) fn is_flushing(&self) -> bool {
         self.flush.as_ref().is_some_and(|(flush, _)| !flush.is_done())
     }
 
@@ -125,6 +124,11 @@ impl Spill {
             Some((flush, _)) => flush.finish(),
             None => Ok(()),
         }
+    }
+
+    /// True if [`Self::is_deleted`] may be.
+    pub(super) fn has_deleted(&self) -> bool {
+        !self.deleted.is_empty() || self.flush.as_ref().is_some_and(|(_, deleted)| !deleted.is_empty())
     }
 
     /// True if the store has, or will have, no row under this key although it may hold one now.
@@ -153,11 +157,11 @@ impl GroupTable {
             flush: None,
             hand: (0, 0),
             touched: Vec::new(),
-            reminders: [None; DOMAINS],
+            reminders: Earliest::default(),
         }));
     }
 
-    fn key_group_of_table(&self, table: usize) -> KeyGroup {
+    pub(super) fn key_group_of_table(&self, table: usize) -> KeyGroup {
         KeyGroup(self.key_groups.as_range().start + table as u16)
     }
 
@@ -204,14 +208,18 @@ impl GroupTable {
         for group in &victims {
             let (table, key_group) = (&self.tables[group.table as usize], self.key_group_of_table(group.table as usize));
             let place = RowPlace { key_group, layout: &self.layout, rows: &table.rows, row: group.row };
-            if table.rows.pages().is_dirty(group.row, self.layout.stride) {
-                let mut put = |out: &mut Vec<u8>| payload.put(*group, out);
-                place.put(&mut changes, if spill.has_payload { Some(&mut put) } else { None })?;
+            let extent = payload.extent(table.rows.row(group.row, self.layout.stride));
+            let mut put = |out: &mut Vec<u8>| payload.put(*group, out);
+            match extent {
+                Extent::Added => place.merge(&mut changes, &mut put),
+                Extent::Whole if table.rows.pages().is_dirty(group.row, self.layout.stride) => {
+                    place.put(&mut changes, if spill.has_payload { Some(&mut put) } else { None })?;
+                }
+                // It is there already.
+                Extent::Whole | Extent::Spent => {}
             }
             payload.reminders(*group, &mut |domain, moment| {
-                reminders::put(&mut reminders, domain, moment, |out| place.put_key(out));
-                let first = &mut spill.reminders[domain as usize];
-                *first = Some(first.map_or(moment, |first| first.min(moment)));
+                reminders::put(&mut reminders, &mut spill.reminders, domain, moment, |out| place.put_key(out));
             });
         }
         for key in std::mem::take(&mut spill.deleted) {
@@ -282,6 +290,9 @@ impl GroupTable {
     ) -> Result<(), StateError> {
         if missing.is_empty() {
             return Ok(());
+        }
+        if let Some(counter) = payload.unread().filter(|_| self.is_spilled()) {
+            return self.make_unread(keys, hashes, missing, groups, counter);
         }
         let mut bytes = Vec::new();
         let mut places: Vec<(usize, usize, usize)> = Vec::with_capacity(missing.len());

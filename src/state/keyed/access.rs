@@ -19,6 +19,9 @@ fn unregistered(what: &str) -> StateError {
     StateError::Invariant(format!("this operator has registered no such {what}"))
 }
 
+/// Keys that are completed at once before their timers fire.
+const COMPLETED_AT_ONCE: usize = 1_024;
+
 /// The keys, and the state behind a handle, if it is of this kind.
 macro_rules! state {
     ($self:ident, $handle:expr, $kind:ident, $what:literal) => {
@@ -27,6 +30,14 @@ macro_rules! state {
             _ => return Err(unregistered($what)),
         }
     };
+}
+
+/// The same where memory must have all of a key.
+macro_rules! whole {
+    ($self:ident, $key:expr, $handle:expr, $kind:ident, $what:literal) => {{
+        $self.whole($key)?;
+        state!($self, $handle, $kind, $what)
+    }};
 }
 
 impl KeyedState {
@@ -56,6 +67,7 @@ impl KeyedState {
             }
         };
         self.states.push(state);
+        self.registered();
         self.fill(&descriptor, restored)?;
         Ok(StateHandle(self.states.len() - 1))
     }
@@ -66,8 +78,40 @@ impl KeyedState {
         let restored = self.admit(&descriptor)?;
         self.register_key(&descriptor.key)?;
         self.states.push(RegisteredState::Timers(Timers::new(Arc::clone(&descriptor), self.key_groups, self.times)));
+        self.registered();
         self.fill(&descriptor, restored)?;
         Ok(TimersHandle(self.states.len() - 1))
+    }
+
+    fn registered(&mut self) {
+        if let Some(keys) = &mut self.keys {
+            keys.registered(&self.states);
+        }
+    }
+
+    /// What memory has of a key becomes all there is.
+    #[inline]
+    fn whole(&mut self, key: KeyRef) -> Result<(), StateError> {
+        match &mut self.keys {
+            Some(keys) if keys.has_unread() => keys.whole(key, &mut self.states),
+            _ => Ok(()),
+        }
+    }
+
+    /// Something is about to be added to what a key holds, unless `adds` says that it is not. What the key holds need not be known then,
+    /// if the state can put both together later.
+    #[inline]
+    fn adding(&mut self, state: usize, key: KeyRef, adds: bool) -> Result<(), StateError> {
+        match &mut self.keys {
+            Some(keys) if keys.has_unread() => {
+                if adds && self.states.get(state).is_some_and(RegisteredState::merges) {
+                    keys.adding(key, &mut self.states);
+                    return Ok(());
+                }
+                keys.whole(key, &mut self.states)
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Fills the state that was registered last with what was restored for it.
@@ -185,13 +229,14 @@ impl KeyedState {
     /// The value of a value state.
     #[inline]
     pub fn value(&mut self, state: StateHandle, key: KeyRef) -> Result<Option<&Datum>, StateError> {
-        let ((table, _), keys) = state!(self, state, Cells, "value state");
+        let ((table, _), keys) = whole!(self, key, state, Cells, "value state");
         Ok(table.value(keys, key, &mut self.last_value))
     }
 
     /// Sets the value of a value state; NULL clears it.
     #[inline]
     pub fn set_value(&mut self, state: StateHandle, key: KeyRef, value: Datum) -> Result<(), StateError> {
+        self.adding(state.0, key, !value.is_null())?;
         let ((table, _), keys) = state!(self, state, Cells, "value state");
         table.set(keys, key, value);
         Ok(())
@@ -199,13 +244,14 @@ impl KeyedState {
 
     /// Adds a value to a reducing or aggregating state.
     pub fn add(&mut self, state: StateHandle, key: KeyRef, value: Datum) -> Result<(), StateError> {
+        self.adding(state.0, key, true)?;
         let ((table, fold), keys) = state!(self, state, Cells, "reducing or aggregating state");
         table.add(keys, key, value, fold)
     }
 
     /// What was added to a reducing or aggregating state amounts to; none if nothing was.
     pub fn get(&mut self, state: StateHandle, key: KeyRef) -> Result<Option<Datum>, StateError> {
-        let ((table, fold), keys) = state!(self, state, Cells, "reducing or aggregating state");
+        let ((table, fold), keys) = whole!(self, key, state, Cells, "reducing or aggregating state");
         let name = Arc::clone(&table.descriptor);
         let Some(accumulator) = table.value(keys, key, &mut self.last_value) else { return Ok(None) };
         let result = fold.result(accumulator);
@@ -214,37 +260,39 @@ impl KeyedState {
 
     /// The elements of a list state; none if it is empty.
     pub fn list(&mut self, state: StateHandle, key: KeyRef) -> Result<&[Datum], StateError> {
-        let (table, keys) = state!(self, state, Lists, "list state");
+        let (table, keys) = whole!(self, key, state, Lists, "list state");
         Ok(table.list(keys, key, &mut self.last_elements))
     }
 
     /// Adds an element at the end of a list state. Errors on NULL.
     pub fn list_add(&mut self, state: StateHandle, key: KeyRef, value: Datum) -> Result<(), StateError> {
+        self.adding(state.0, key, true)?;
         let (table, keys) = state!(self, state, Lists, "list state");
         table.push(keys, key, value)
     }
 
     /// Replaces the elements of a list state. Errors on NULL among them.
     pub fn list_set(&mut self, state: StateHandle, key: KeyRef, values: Vec<Datum>) -> Result<(), StateError> {
-        let (table, keys) = state!(self, state, Lists, "list state");
+        let (table, keys) = whole!(self, key, state, Lists, "list state");
         table.set(keys, key, values)
     }
 
     /// The value of an entry of a map state, which may be NULL.
     pub fn map_get(&mut self, state: StateHandle, key: KeyRef, entry: &Datum) -> Result<Option<&Datum>, StateError> {
-        let (table, keys) = state!(self, state, Maps, "map state");
+        let (table, keys) = whole!(self, key, state, Maps, "map state");
         Ok(table.get(keys, key, entry, &mut self.last_value))
     }
 
     /// Sets the value of an entry of a map state. Errors on a NULL key.
     pub fn map_put(&mut self, state: StateHandle, key: KeyRef, entry: Datum, value: Datum) -> Result<(), StateError> {
+        self.adding(state.0, key, true)?;
         let (table, keys) = state!(self, state, Maps, "map state");
         table.put(keys, key, entry, value)
     }
 
     /// Removes an entry of a map state, if there is one.
     pub fn map_remove(&mut self, state: StateHandle, key: KeyRef, entry: &Datum) -> Result<(), StateError> {
-        let (table, keys) = state!(self, state, Maps, "map state");
+        let (table, keys) = whole!(self, key, state, Maps, "map state");
         table.remove(keys, key, entry);
         Ok(())
     }
@@ -256,7 +304,7 @@ impl KeyedState {
 
     /// The entries of a map state, sorted by key.
     pub fn map_entries(&mut self, state: StateHandle, key: KeyRef) -> Result<MapEntries<'_>, StateError> {
-        let (table, keys) = state!(self, state, Maps, "map state");
+        let (table, keys) = whole!(self, key, state, Maps, "map state");
         Ok(table.entries(keys, key, &mut self.last_entries))
     }
 
@@ -267,6 +315,7 @@ impl KeyedState {
 
     /// Clears a state of any kind for one key.
     pub fn clear(&mut self, state: StateHandle, key: KeyRef) -> Result<(), StateError> {
+        self.whole(key)?;
         match (self.states.get_mut(state.0), self.keys.as_mut()) {
             (Some(RegisteredState::Cells((table, _))), Some(keys)) => table.clear(keys, key),
             (Some(RegisteredState::Lists(table)), Some(keys)) => return table.set(keys, key, Vec::new()),
@@ -278,6 +327,7 @@ impl KeyedState {
 
     /// Sets a timer for a key; `timestamp` in milliseconds since 1970. Does nothing if it is set already.
     pub fn register_timer(&mut self, timers: TimersHandle, domain: TimeDomain, key: KeyRef, timestamp: i64) -> Result<(), StateError> {
+        self.adding(timers.0, key, true)?;
         let (timers, keys) = state!(self, timers, Timers, "timers");
         timers.register(keys, domain, key, timestamp);
         Ok(())
@@ -285,7 +335,7 @@ impl KeyedState {
 
     /// Takes a timer back. Does nothing if there is none.
     pub fn delete_timer(&mut self, timers: TimersHandle, domain: TimeDomain, key: KeyRef, timestamp: i64) -> Result<(), StateError> {
-        let (timers, keys) = state!(self, timers, Timers, "timers");
+        let (timers, keys) = whole!(self, key, timers, Timers, "timers");
         timers.delete(keys, domain, key, timestamp);
         Ok(())
     }
@@ -309,9 +359,16 @@ impl KeyedState {
         loop {
             let (timers, keys) = state!(self, handle, Timers, "timers");
             let first = timers.next(domain).map_or(up_to, |first| first.min(up_to));
-            if !keys.bring_up(domain, first, &mut self.states)? {
+            if keys.bring_up(domain, first, &mut self.states)? {
+                continue;
+            }
+            let (timers, keys) = state!(self, handle, Timers, "timers");
+            if !keys.has_unread() || timers.first_key(domain, up_to).is_none_or(|key| !keys.is_unread(key)) {
                 return Ok(());
             }
+            // Whoever's timer fires will be asked for; and other timers of theirs may be earlier.
+            let due = timers.due_keys(domain, up_to, COMPLETED_AT_ONCE, |key| keys.is_unread(key));
+            keys.complete(due, &mut self.states)?;
         }
     }
 

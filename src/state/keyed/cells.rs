@@ -4,7 +4,7 @@ use super::fold::Fold;
 use super::keys::KeyTable;
 use super::snapshot::Encoder;
 use super::spill::{Slots, put_stamp, read_stamp};
-use super::table::{Column, Entries, Table};
+use super::table::{Column, Entries, Table, Taken};
 use super::{KeyRef, restore};
 use crate::state::StateError;
 use crate::state::bytes::{Input, damaged};
@@ -81,18 +81,20 @@ impl Column for Cells {
         Ok(())
     }
 
-    fn take(&mut self, slot: usize, mut from: Input<'_>, expiry: Option<&Expiry>) -> Result<Entries, StateError> {
+    fn take(&mut self, slot: usize, mut from: Input<'_>, expiry: Option<&Expiry>, fold: &Fold) -> Result<Taken, StateError> {
+        let before = usize::from(self.get(slot).is_some());
         let stamp = read_stamp(&mut from)?;
         if expiry.is_some_and(|expiry| expiry.is_expired(stamp)) {
-            return Ok(Entries { before: 1, after: 0 });
+            return Ok(Taken::of(1, before, before));
         }
         let value = decode_datum(&mut from.0)?;
         if value.is_null() || !from.0.is_empty() {
             return Err(damaged());
         }
         let stamps = stamp != UNSTAMPED || !self.stamps.is_empty();
-        *self.place(slot, stamps.then_some(stamp)) = value;
-        Ok(Entries { before: 1, after: 1 })
+        let merged = fold.merge(self.place(slot, stamps.then_some(stamp)), value);
+        merged.map_err(|message| StateError::Function { state: String::new(), message })?;
+        Ok(Taken::of(1, before, 1))
     }
 }
 

@@ -1,5 +1,6 @@
 //! How reducing and aggregating state takes a value in.
 
+use crate::state::{StateDescriptor, StateKind};
 use crate::types::{Datum, DatumError, LogicalType, TypeKind};
 use std::fmt;
 use std::sync::Arc;
@@ -45,6 +46,36 @@ pub enum Aggregate {
     Max,
 }
 
+impl Reduce {
+    const ALL: [Self; 5] = [Self::Sum, Self::Min, Self::Max, Self::First, Self::Last];
+
+    /// What it is called.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Sum => "sum",
+            Self::Min => "min",
+            Self::Max => "max",
+            Self::First => "first",
+            Self::Last => "last",
+        }
+    }
+}
+
+impl Aggregate {
+    const ALL: [Self; 5] = [Self::Count, Self::Sum, Self::Avg, Self::Min, Self::Max];
+
+    /// What it is called.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Count => "count",
+            Self::Sum => "sum",
+            Self::Avg => "avg",
+            Self::Min => "min",
+            Self::Max => "max",
+        }
+    }
+}
+
 /// What a state does with a value that is added to it.
 #[derive(Debug, Clone, Default)]
 pub enum Fold {
@@ -63,14 +94,8 @@ impl Fold {
     /// The reduce function called `name`, over values of type `value`. Errors, naming what there is, if there is none, or if it
     /// does not take such values.
     pub fn reducing(name: &str, value: &LogicalType) -> Result<Self, String> {
-        let reduce = match name {
-            "sum" => Reduce::Sum,
-            "min" => Reduce::Min,
-            "max" => Reduce::Max,
-            "first" => Reduce::First,
-            "last" => Reduce::Last,
-            other => return Err(format!("there is no reduce function {other:?}: sum, min, max, first, last")),
-        };
+        let known = Reduce::ALL.into_iter().find(|reduce| reduce.name() == name);
+        let reduce = known.ok_or_else(|| format!("there is no reduce function {name:?}: sum, min, max, first, last"))?;
         if reduce == Reduce::Sum {
             numeric(name, value)?;
         }
@@ -79,14 +104,8 @@ impl Fold {
 
     /// The aggregate function called `name` over values of type `value`, the type of its accumulator, and that of its result.
     pub fn aggregating(name: &str, value: &LogicalType) -> Result<(Self, LogicalType, LogicalType), String> {
-        let aggregate = match name {
-            "count" => Aggregate::Count,
-            "sum" => Aggregate::Sum,
-            "avg" => Aggregate::Avg,
-            "min" => Aggregate::Min,
-            "max" => Aggregate::Max,
-            other => return Err(format!("there is no aggregate function {other:?}: count, sum, avg, min, max")),
-        };
+        let known = Aggregate::ALL.into_iter().find(|aggregate| aggregate.name() == name);
+        let aggregate = known.ok_or_else(|| format!("there is no aggregate function {name:?}: count, sum, avg, min, max"))?;
         let sum = || match &value.kind {
             TypeKind::TinyInt | TypeKind::SmallInt | TypeKind::Int => LogicalType::nullable(TypeKind::BigInt),
             TypeKind::Float => LogicalType::nullable(TypeKind::Double),
@@ -131,6 +150,70 @@ impl Fold {
         }
     }
 
+    /// What it is called, if it is built in.
+    pub(in crate::state) fn name(&self) -> Option<&'static str> {
+        match self {
+            Self::None | Self::Custom(_) => None,
+            Self::Reduce(reduce, _) => Some(reduce.name()),
+            Self::Aggregate(aggregate, _) => Some(aggregate.name()),
+        }
+    }
+
+    /// The built-in function that made the accumulators of a saved state; none if there is no such function.
+    pub(in crate::state) fn of_saved(descriptor: &StateDescriptor, name: Option<&str>) -> Option<Self> {
+        let accumulator = &descriptor.value.columns.first()?.data_type;
+        match descriptor.kind {
+            StateKind::Reducing => Self::reducing(name?, accumulator).ok(),
+            StateKind::Aggregating => {
+                let aggregate = Aggregate::ALL.into_iter().find(|aggregate| Some(aggregate.name()) == name)?;
+                let summed = match (&accumulator.kind, aggregate) {
+                    (TypeKind::Row(fields), Aggregate::Avg) => fields.first()?.1.clone(),
+                    _ => accumulator.clone(),
+                };
+                Some(Self::Aggregate(aggregate, summed))
+            }
+            _ => Some(Self::None),
+        }
+    }
+
+    /// One that nothing is known of.
+    pub(in crate::state) fn unknown() -> Self {
+        #[derive(Debug)]
+        struct Unknown;
+        impl FoldFunction for Unknown {
+            fn add(&self, _accumulator: &mut Datum, _value: Datum) -> Result<(), String> {
+                Err("its function is not known".to_owned())
+            }
+        }
+        Self::Custom(Arc::new(Unknown))
+    }
+
+    /// True if accumulators can be put together.
+    pub(in crate::state) fn merges(&self) -> bool {
+        !matches!(self, Self::Custom(_))
+    }
+
+    /// Puts `other` into `accumulator`: what came later, or is all there is. Of a state that nothing is added to it takes the place.
+    pub(in crate::state) fn merge(&self, accumulator: &mut Datum, other: Datum) -> Result<(), String> {
+        if accumulator.is_null() {
+            *accumulator = other;
+            return Ok(());
+        }
+        match self {
+            Self::None => *accumulator = other,
+            Self::Custom(_) => return Err("what a function of the program made of its values is not put together yet".to_owned()),
+            Self::Reduce(reduce, data_type) => reduce_into(*reduce, data_type, accumulator, other)?,
+            Self::Aggregate(aggregate, data_type) => match aggregate {
+                Aggregate::Count => reduce_into(Reduce::Sum, &LogicalType::nullable(TypeKind::BigInt), accumulator, other)?,
+                Aggregate::Sum => reduce_into(Reduce::Sum, data_type, accumulator, other)?,
+                Aggregate::Min => reduce_into(Reduce::Min, data_type, accumulator, other)?,
+                Aggregate::Max => reduce_into(Reduce::Max, data_type, accumulator, other)?,
+                Aggregate::Avg => merge_means(data_type, accumulator, other)?,
+            },
+        }
+        Ok(())
+    }
+
     /// What `accumulator` amounts to.
     pub(in crate::state) fn result(&self, accumulator: &Datum) -> Result<Datum, String> {
         match self {
@@ -145,6 +228,18 @@ impl Fold {
             Self::None | Self::Reduce(..) | Self::Aggregate(..) => Ok(accumulator.clone()),
         }
     }
+}
+
+/// Adds a sum and a count to another.
+fn merge_means(data_type: &LogicalType, accumulator: &mut Datum, other: Datum) -> Result<(), String> {
+    let (Datum::Row(fields), Datum::Row(mut others)) = (accumulator, other) else {
+        return Err("its accumulator is no sum and count".to_owned());
+    };
+    let ([sum, Datum::Long(count)], [other, Datum::Long(more)]) = (fields.as_mut(), others.as_mut()) else {
+        return Err("its accumulator is no sum and count".to_owned());
+    };
+    *count += *more;
+    reduce_into(Reduce::Sum, data_type, sum, std::mem::take(other))
 }
 
 /// Takes `value` into a sum and a count.

@@ -1,9 +1,11 @@
 //! The keys of an operator in one subtask: a group table without accumulators, and how many states and timers each key has.
 
+use super::held::{Counters, Held};
 use super::spill::Beside;
+use super::unread::Unread;
 use super::{KeyRef, TimeDomain};
 use crate::state::backend::RegisteredState;
-use crate::state::groups::{Rows, StoreKey, key_columns};
+use crate::state::groups::{Extent, Rows, StoreKey, key_columns};
 use crate::state::rocksdb::{Charge, Flush, FlushPart, KEYS, Store};
 use crate::state::{
     AccumulatorField, AccumulatorLayout, FieldSlot, GroupLayout, GroupTable, StateDescriptor, StateError, Storage, canonical_key,
@@ -16,14 +18,16 @@ use std::sync::Arc;
 /// See the module.
 #[derive(Debug)]
 pub(in crate::state) struct KeyTable {
-    groups: GroupTable,
+    pub(super) groups: GroupTable,
     schema: Schema,
     /// The word of a key's hash, by which it is found again to be released.
     hash: usize,
     /// The word that counts the states and timers that hold something for a key.
     held: usize,
     /// Keys that may hold nothing, to be released before the next look-up.
-    idle: Vec<KeyRef>,
+    pub(super) idle: Vec<KeyRef>,
+    /// What is added to keys that nobody has read.
+    pub(super) unread: Unread,
 }
 
 /// Where a walk over all keys is. Keys that are made on the way may be met or not.
@@ -56,7 +60,7 @@ impl KeyTable {
         };
         let held = layout.records();
         let groups = GroupTable::new(descriptor, layout, key_groups, max)?;
-        Ok(Self { groups, schema: key.clone(), hash, held, idle: Vec::new() })
+        Ok(Self { groups, schema: key.clone(), hash, held, idle: Vec::new(), unread: Unread::default() })
     }
 
     pub(in crate::state) fn schema(&self) -> &Schema {
@@ -65,10 +69,26 @@ impl KeyTable {
 
     /// Puts a store behind the keys, of which there is none yet.
     pub(in crate::state) fn spill_to(&mut self, store: Arc<Store>, charge: Charge) {
+        store.merge(KEYS, self.unread.rows());
         self.groups.spill_to(store, charge, KEYS.to_owned(), true);
     }
 
-    /// Finds or makes the key of each row. Keys that hold nothing any more are released first.
+    /// Another state was registered.
+    pub(in crate::state) fn registered(&mut self, states: &[RegisteredState]) {
+        self.unread.registered(states);
+    }
+
+    /// How counters are to be read. `unread`: keys that are not in memory need not be looked for.
+    pub(super) fn counters(&self, unread: bool) -> Counters {
+        Counters { word: self.held, epoch: self.unread.epoch(), unread }
+    }
+
+    pub(super) fn held(&self, key: KeyRef) -> Held {
+        Held(self.groups.row(key)[self.held])
+    }
+
+    /// Finds or makes the key of each row. Keys that hold nothing any more are released first. Those that are not in memory need not be
+    /// read before somebody wants to know what they hold: see [`Self::whole`].
     pub(in crate::state) fn locate(
         &mut self,
         keys: &[ArrayRef],
@@ -76,9 +96,32 @@ impl KeyTable {
         found: &mut Vec<KeyRef>,
         states: &mut [RegisteredState],
     ) -> Result<(), StateError> {
+        let unread = self.unread.next_batch() && self.groups.is_spilled();
+        self.locate_as(unread, keys, hashes, found, states)
+    }
+
+    /// The same; all that keys hold comes into memory.
+    pub(super) fn locate_whole(
+        &mut self,
+        keys: &[ArrayRef],
+        hashes: &[u64],
+        found: &mut Vec<KeyRef>,
+        states: &mut [RegisteredState],
+    ) -> Result<(), StateError> {
+        self.locate_as(false, keys, hashes, found, states)
+    }
+
+    fn locate_as(
+        &mut self,
+        unread: bool,
+        keys: &[ArrayRef],
+        hashes: &[u64],
+        found: &mut Vec<KeyRef>,
+        states: &mut [RegisteredState],
+    ) -> Result<(), StateError> {
         self.release_idle();
         let before = self.groups.resident();
-        let beside = &mut Beside::new(states);
+        let beside = &mut Beside::new(states, self.counters(unread));
         if keys.iter().any(|column| column.data_type().is_floating()) {
             let keys: Vec<ArrayRef> = keys.iter().map(canonical_key).collect();
             self.groups.locate_beside(&keys, hashes, found, beside)?;
@@ -88,13 +131,14 @@ impl KeyTable {
         if self.groups.resident() != before {
             self.note_new(found, hashes);
         }
-        Ok(())
+        self.located(found, unread, states)
     }
 
     /// Gives keys that were not used for long to the store if there are too many in memory.
     pub(in crate::state) fn make_room(&mut self, states: &mut [RegisteredState]) -> Result<(), StateError> {
         self.release_idle();
-        self.groups.make_room_beside(&mut Beside::new(states))
+        self.unread.forget_batch();
+        self.groups.make_room_beside(&mut Beside::new(states, self.counters(false)))
     }
 
     /// Brings up the keys that have timers of `domain` up to `up_to`, some at a time. True if there may be more.
@@ -108,8 +152,9 @@ impl KeyTable {
             return Ok(false);
         }
         let (mut found, mut hashes) = (Vec::new(), Vec::new());
-        self.groups.bring_up((domain as u8, up_to), &mut found, &mut hashes, &mut Beside::new(states))?;
+        self.groups.bring_up((domain as u8, up_to), &mut found, &mut hashes, &mut Beside::new(states, self.counters(false)))?;
         self.note_new(&found, &hashes);
+        self.complete(found, states)?;
         Ok(true)
     }
 
@@ -131,7 +176,9 @@ impl KeyTable {
     /// Freezes the keys that changed since the last barrier, with their states; returns what writes them. [`Self::flushing`] must follow.
     pub(in crate::state) fn freeze_changes(&mut self, states: &mut [RegisteredState]) -> Option<FlushPart> {
         self.release_idle();
-        self.groups.freeze_changes(&mut Beside::new(states))
+        let changes = self.groups.freeze_changes(&mut Beside::new(states, self.counters(false)))?;
+        self.unread.next_epoch();
+        Some(changes)
     }
 
     /// The changes of the last barrier are being written by `flush`.
@@ -158,8 +205,9 @@ impl KeyTable {
         let keys: Vec<ArrayRef> = batch.columns().iter().map(canonical_key).collect();
         let (mut hashes, mut found) = (Vec::new(), Vec::new());
         hash_keys(&keys, 1, &mut hashes)?;
-        self.groups.locate_beside(&keys, &hashes, &mut found, &mut Beside::new(states))?;
+        self.groups.locate_beside(&keys, &hashes, &mut found, &mut Beside::new(states, self.counters(false)))?;
         self.note_new(&found, &hashes);
+        self.complete(found.clone(), states)?;
         found.first().copied().ok_or_else(|| StateError::Invariant("a key was not found after it was made".to_owned()))
     }
 
@@ -201,10 +249,11 @@ impl KeyTable {
             }
             let keys = walk.waiting.split_off(walk.waiting.len().saturating_sub(WALKED_AT_ONCE));
             let mut hashes = Vec::new();
-            self.groups.locate_stored(&keys, found, &mut hashes, &mut Beside::new(states))?;
+            self.groups.locate_stored(&keys, found, &mut hashes, &mut Beside::new(states, self.counters(false)))?;
             // Those that were released since the key group was begun were made anew.
             self.note_new(found, &hashes);
-            found.retain(|key| self.groups.row(*key)[self.held] != 0);
+            self.complete(found.clone(), states)?;
+            found.retain(|key| self.held(*key).count() != 0);
         }
         Ok(true)
     }
@@ -218,7 +267,7 @@ impl KeyTable {
     pub(super) fn lost(&mut self, key: KeyRef) {
         let held = &mut self.groups.writable_row(key)[self.held];
         *held = held.saturating_sub(1);
-        if *held == 0 {
+        if Held(*held).count() == 0 {
             self.idle.push(key);
         }
     }
@@ -230,11 +279,12 @@ impl KeyTable {
 
     fn release_idle(&mut self) {
         for key in std::mem::take(&mut self.idle) {
-            let row = self.groups.row(key);
-            if row[self.held] == 0 {
-                let hash = row[self.hash];
+            let (held, hash) = (self.held(key), self.groups.row(key)[self.hash]);
+            match held.extent(self.unread.epoch()) {
+                _ if held.count() != 0 => {}
                 // Does nothing where the key was released already.
-                self.groups.release(key, hash);
+                Extent::Whole => self.groups.release(key, hash),
+                Extent::Added | Extent::Spent => self.groups.forget(key, hash),
             }
         }
     }

@@ -1,9 +1,10 @@
 //! A map a key: map state, sorted by its keys. Each entry has its own TTL.
 
+use super::fold::Fold;
 use super::keys::KeyTable;
 use super::snapshot::Encoder;
 use super::spill::{Slots, put_stamp, read_stamp, weigh_several};
-use super::table::{Column, Entries, Table};
+use super::table::{Column, Entries, Table, Taken};
 use super::{KeyRef, restore};
 use crate::state::StateError;
 use crate::state::bytes::{Input, damaged, put_number};
@@ -96,17 +97,18 @@ impl Column for Maps {
         Ok(())
     }
 
-    fn take(&mut self, slot: usize, mut from: Input<'_>, expiry: Option<&Expiry>) -> Result<Entries, StateError> {
-        let before = from.length()?;
+    fn take(&mut self, slot: usize, mut from: Input<'_>, expiry: Option<&Expiry>, _fold: &Fold) -> Result<Taken, StateError> {
+        let stored = from.length()?;
         let map = self.place(slot);
-        for _ in 0..before {
+        let before = map.len();
+        for _ in 0..stored {
             let stamp = read_stamp(&mut from)?;
             let (key, value) = (decode_datum(&mut from.0)?, decode_datum(&mut from.0)?);
             if expiry.is_none_or(|expiry| !expiry.is_expired(stamp)) {
                 map.insert(key, Entry { value, stamp });
             }
         }
-        if from.0.is_empty() { Ok(Entries { before, after: map.len() }) } else { Err(damaged()) }
+        if from.0.is_empty() { Ok(Taken::of(stored, before, map.len())) } else { Err(damaged()) }
     }
 }
 

@@ -7,9 +7,11 @@
 mod access;
 mod cells;
 mod fold;
+mod held;
 mod keys;
 mod lists;
 mod maps;
+mod merge;
 mod restore;
 mod snapshot;
 mod spill;
@@ -18,6 +20,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 mod timers;
+mod unread;
 
 pub use fold::{Aggregate, Fold, FoldFunction, Reduce};
 pub use keys::KeyWalk;

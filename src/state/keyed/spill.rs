@@ -2,15 +2,17 @@
 //! with the batch, or the timer, that names it.
 //!
 //! In the store the states follow each other, each with its number (the order in which they were registered, from 0) and its length;
-//! those that hold nothing for the key are not there.
+//! those that hold nothing for the key are not there. A number that stands there again was added to what stands before it.
 
 use super::KeyRef;
+use super::fold::Fold;
+use super::held::{Counters, Held};
 use super::table::{Column, Table};
 use super::timers::{KeyTimers, TimerSets, put_timers};
 use crate::state::StateError;
 use crate::state::backend::RegisteredState;
 use crate::state::bytes::{Input, damaged, put_number, unzigzag, zigzag};
-use crate::state::groups::{FrozenPayload, Payload};
+use crate::state::groups::{Extent, FrozenPayload, Payload};
 use crate::state::rocksdb::NEVER;
 use crate::state::ttl::{Stamp, TtlTime, UNSTAMPED};
 use crate::types::Datum;
@@ -52,7 +54,12 @@ pub(super) fn weigh_several<'a>(count: usize, beside: usize, sample: impl IntoIt
 }
 
 /// Appends one state of a key, if it holds anything: its number, its length, and what `put` appends.
-fn put_part(out: &mut Vec<u8>, number: usize, scratch: &mut Vec<u8>, put: impl FnOnce(&mut Vec<u8>) -> Option<i64>) -> Option<i64> {
+pub(super) fn put_part(
+    out: &mut Vec<u8>,
+    number: usize,
+    scratch: &mut Vec<u8>,
+    put: impl FnOnce(&mut Vec<u8>) -> Option<i64>,
+) -> Option<i64> {
     scratch.clear();
     let expires_at = put(scratch)?;
     put_number(out, number as u64);
@@ -104,14 +111,55 @@ impl<C: Slots> Table<C> {
 /// The states of an operator as what belongs to its keys.
 pub(in crate::state) struct Beside<'a> {
     states: &'a mut [RegisteredState],
+    counters: Counters,
     /// The timers of the keys that are leaving.
     timers: HashMap<KeyRef, KeyTimers>,
     scratch: Vec<u8>,
 }
 
 impl<'a> Beside<'a> {
-    pub(in crate::state) fn new(states: &'a mut [RegisteredState]) -> Self {
-        Self { states, timers: HashMap::new(), scratch: Vec::new() }
+    pub(super) fn new(states: &'a mut [RegisteredState], counters: Counters) -> Self {
+        Self { states, counters, timers: HashMap::new(), scratch: Vec::new() }
+    }
+
+    /// Takes what the store has of a key, or what was added to it. Returns how many more things it holds then.
+    fn come_up(&mut self, key: KeyRef, from: &[u8]) -> Result<usize, StateError> {
+        let mut held = 0;
+        for part in Parts(Input(from)) {
+            let (number, from) = part?;
+            held += match self.states.get_mut(number).ok_or_else(damaged)? {
+                RegisteredState::Cells((table, fold)) => table.come_up(key, from, fold)?,
+                RegisteredState::Lists(table) => table.come_up(key, from, &Fold::None)?,
+                RegisteredState::Maps(table) => table.come_up(key, from, &Fold::None)?,
+                RegisteredState::Timers(timers) => timers.come_up(key, from)?,
+                RegisteredState::Groups(_) => return Err(damaged()),
+            };
+        }
+        Ok(held)
+    }
+
+    /// Takes what states hold for a key, timers aside, out of memory and puts it into `out`. Returns how many states that is.
+    pub(super) fn lift(&mut self, key: KeyRef, out: &mut Vec<u8>) -> usize {
+        let (slot, mut lifted) = (key.row as usize, 0);
+        for (number, state) in self.states.iter_mut().enumerate() {
+            let put = put_part(out, number, &mut self.scratch, |out| match state {
+                RegisteredState::Cells((table, _)) => table.put_slot(key, out),
+                RegisteredState::Lists(table) => table.put_slot(key, out),
+                RegisteredState::Maps(table) => table.put_slot(key, out),
+                RegisteredState::Timers(_) | RegisteredState::Groups(_) => None,
+            });
+            if put.is_none() {
+                continue;
+            }
+            lifted += 1;
+            match state {
+                RegisteredState::Cells((table, _)) => table.write(key).empty(slot),
+                RegisteredState::Lists(table) => table.write(key).empty(slot),
+                RegisteredState::Maps(table) => table.write(key).empty(slot),
+                RegisteredState::Timers(_) | RegisteredState::Groups(_) => {}
+            }
+        }
+        lifted
     }
 }
 
@@ -125,7 +173,7 @@ impl Payload for Beside<'_> {
     }
 
     fn put(&mut self, group: KeyRef, out: &mut Vec<u8>) -> i64 {
-        let Self { states, timers, scratch } = self;
+        let Self { states, timers, scratch, .. } = self;
         let mut expires_at = i64::MIN;
         for (number, state) in states.iter().enumerate() {
             let put = |out: &mut Vec<u8>| match state {
@@ -169,17 +217,26 @@ impl Payload for Beside<'_> {
     }
 
     fn take(&mut self, group: KeyRef, from: &[u8]) -> Result<u64, StateError> {
-        let mut held = 0;
-        for part in Parts(Input(from)) {
-            let (number, from) = part?;
-            held += match self.states.get_mut(number).ok_or_else(damaged)? {
-                RegisteredState::Cells((table, _)) => usize::from(table.come_up(group, from)?),
-                RegisteredState::Lists(table) => usize::from(table.come_up(group, from)?),
-                RegisteredState::Maps(table) => usize::from(table.come_up(group, from)?),
-                RegisteredState::Timers(timers) => timers.come_up(group, from)?,
-                RegisteredState::Groups(_) => return Err(damaged()),
-            };
+        Ok(self.come_up(group, from)? as u64)
+    }
+
+    fn extent(&self, words: &[u64]) -> Extent {
+        self.counters.extent(words)
+    }
+
+    fn unread(&self) -> Option<u64> {
+        self.counters.unread.then(|| Held::added(self.counters.epoch, 0, false).0)
+    }
+
+    fn complete(&mut self, group: KeyRef, words: &[u64], stored: Option<&[u8]>) -> Result<u64, StateError> {
+        let mut added = Vec::new();
+        // Timers stay where they are: to set one again changes nothing.
+        let lifted = self.lift(group, &mut added);
+        if self.extent(words) == Extent::Spent {
+            added.clear();
         }
+        let before = (self.counters.held(words).count() as usize).saturating_sub(lifted);
+        let held = before + self.come_up(group, stored.unwrap_or_default())? + self.come_up(group, &added)?;
         Ok(held as u64)
     }
 
@@ -209,13 +266,14 @@ impl Payload for Beside<'_> {
                 RegisteredState::Groups(_) => Box::new(NoPart),
             }
         };
-        Box::new(FrozenStates { parts: self.states.iter_mut().map(part).collect(), scratch: Vec::new() })
+        Box::new(FrozenStates { parts: self.states.iter_mut().map(part).collect(), counters: self.counters, scratch: Vec::new() })
     }
 }
 
 /// The states of the keys of one key group at a barrier.
 struct FrozenStates {
     parts: Vec<FrozenPart>,
+    counters: Counters,
     scratch: Vec<u8>,
 }
 
@@ -229,6 +287,10 @@ impl FrozenPayload for FrozenStates {
             expires_at = expires_at.max(put.unwrap_or(i64::MIN));
         }
         expires_at
+    }
+
+    fn extent(&self, words: &[u64]) -> Extent {
+        self.counters.extent(words)
     }
 }
 

@@ -1,5 +1,6 @@
 //! One state of the keys in a store to record batches, a part at a time: for savepoints of states larger than memory, and for restoring.
 
+use super::fold::Fold;
 use super::keys::{FrozenKeys, key_layout};
 use super::snapshot::SnapshotBatches;
 use super::spill::Parts;
@@ -21,11 +22,12 @@ const PART_KEYS: usize = 65_536;
 const PART_BYTES: usize = 16 << 20;
 
 /// The record batches of the state with the number `number` among those in a store, with the columns of `descriptor`, sorted by key group.
+/// `fold`: how several values of one key are put together.
 /// `expiry`: without what has expired then.
 pub(in crate::state) fn stored_batches(
     source: StoredSource,
     descriptor: &Arc<StateDescriptor>,
-    number: usize,
+    (number, fold): (usize, Fold),
     range: KeyGroupRange,
     expiry: Option<Expiry>,
 ) -> Result<Box<dyn Iterator<Item = Result<RecordBatch, StateError>> + Send>, StateError> {
@@ -35,6 +37,7 @@ pub(in crate::state) fn stored_batches(
         descriptor: Arc::clone(descriptor),
         source,
         number,
+        fold,
         range,
         expiry,
         next: None,
@@ -55,6 +58,7 @@ struct Scan {
     descriptor: Arc<StateDescriptor>,
     layout: Arc<GroupLayout>,
     number: usize,
+    fold: Fold,
     range: KeyGroupRange,
     expiry: Option<Expiry>,
     /// Where to go on; `None` at the beginning.
@@ -96,7 +100,8 @@ impl Scan {
             for found in Parts(Input(rest)) {
                 let (number, content) = found?;
                 if number == self.number {
-                    part.column.take(row as usize, content, self.expiry.as_ref())?;
+                    let taken = part.column.take(row as usize, content, self.expiry.as_ref(), &self.fold);
+                    taken.map_err(|e| e.of_state(&self.descriptor.name))?;
                 }
             }
             Ok(wants_more)

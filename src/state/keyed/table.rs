@@ -1,6 +1,7 @@
 //! One state over all key groups of a subtask: what values, lists, maps and timers have in common.
 
 use super::KeyRef;
+use super::fold::Fold;
 use super::keys::KeyTable;
 use super::snapshot::Encoder;
 use crate::state::bytes::Input;
@@ -23,9 +24,25 @@ pub(in crate::state) trait Column: Clone + Default + Send + Sync + 'static {
     /// Writes all that has not expired.
     fn encode(&self, expiry: Option<&Expiry>, into: &mut Encoder) -> Result<(), DatumError>;
 
-    /// Fills a slot that holds nothing with what the store has of it, but for what has expired. How many entries were in the store, and
-    /// are in the slot now.
-    fn take(&mut self, slot: usize, from: Input<'_>, expiry: Option<&Expiry>) -> Result<Entries, StateError>;
+    /// Adds to a slot what the store has of it, but for what has expired. `fold`: how values of the store are put together.
+    fn take(&mut self, slot: usize, from: Input<'_>, expiry: Option<&Expiry>, fold: &Fold) -> Result<Taken, StateError>;
+}
+
+/// What came from the store into a slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::state) struct Taken {
+    /// Entries in the store and the slot together, and in the slot afterwards.
+    pub(super) entries: Entries,
+    /// How many more things the slot holds than before: states count once, timers each.
+    pub(super) held: usize,
+}
+
+impl Taken {
+    /// `stored` entries of the store came to `before` in the slot, which has `after` now.
+    pub(super) fn of(stored: usize, before: usize, after: usize) -> Self {
+        let held = usize::from(after > 0) - usize::from(before > 0 && after > 0);
+        Self { entries: Entries { before: stored + before, after }, held }
+    }
 }
 
 /// How many entries there were, and are.
@@ -176,12 +193,13 @@ impl<C: Column> Table<C> {
         }
     }
 
-    /// Takes what the store has of a key. True if that is anything.
-    pub(super) fn come_up(&mut self, key: KeyRef, from: Input<'_>) -> Result<bool, StateError> {
+    /// Takes what the store has of a key. Returns how many more things it holds then.
+    pub(super) fn come_up(&mut self, key: KeyRef, from: Input<'_>, fold: &Fold) -> Result<usize, StateError> {
         let expiry = self.expiry;
-        let Entries { before, after } = self.write(key).take(key.row as usize, from, expiry.as_ref())?;
+        let taken = self.write(key).take(key.row as usize, from, expiry.as_ref(), fold);
+        let Taken { entries: Entries { before, after }, held } = taken.map_err(|e| e.of_state(&self.descriptor.name))?;
         self.entries = (self.entries + after).saturating_sub(before);
-        Ok(after > 0)
+        Ok(held)
     }
 
     /// Freezes one key group.

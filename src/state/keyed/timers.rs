@@ -1,9 +1,10 @@
 //! Event-time and processing-time timers: at most one for a key, a timestamp and a time domain, fired in the order of their
 //! timestamps (Flink: `InternalTimerService`).
 
+use super::fold::Fold;
 use super::keys::KeyTable;
 use super::snapshot::Encoder;
-use super::table::{Column, Entries, Table};
+use super::table::{Column, Entries, Table, Taken};
 use super::{KeyRef, restore};
 use crate::state::bytes::{Input, damaged, put_number, unzigzag, zigzag};
 use crate::state::ttl::{Expiry, Stamp, Times, UNSTAMPED};
@@ -62,13 +63,14 @@ impl Column for TimerSets {
         Ok(())
     }
 
-    fn take(&mut self, slot: usize, from: Input<'_>, _expiry: Option<&Expiry>) -> Result<Entries, StateError> {
+    fn take(&mut self, slot: usize, from: Input<'_>, _expiry: Option<&Expiry>, _fold: &Fold) -> Result<Taken, StateError> {
         let timers = read_timers(from)?;
         let slot = u32::try_from(slot).map_err(|_| damaged())?;
+        let mut held = 0;
         for (domain, timestamp) in &timers {
-            self.sets[*domain as usize].insert((*timestamp, slot));
+            held += usize::from(self.sets[*domain as usize].insert((*timestamp, slot)));
         }
-        Ok(Entries { before: timers.len(), after: timers.len() })
+        Ok(Taken { entries: Entries { before: timers.len(), after: held }, held })
     }
 }
 
@@ -216,16 +218,42 @@ impl Timers {
         timers
     }
 
-    /// Takes what the store has of a key. Returns how many timers that is.
+    /// Takes what the store has of a key. Returns how many timers came with it; those that are set already do not count.
     pub(super) fn come_up(&mut self, key: KeyRef, from: Input<'_>) -> Result<usize, StateError> {
         let timers = read_timers(from)?;
+        let mut held = 0;
         for (domain, timestamp) in &timers {
             let set = &mut self.table.write(key).sets[*domain as usize];
             let before = set.first().copied();
-            set.insert((*timestamp, key.row));
+            held += usize::from(set.insert((*timestamp, key.row)));
             self.head(*domain, key.table, before, Some(earlier(before, (*timestamp, key.row))));
         }
-        Ok(timers.len())
+        self.table.entries = (self.table.entries + held).saturating_sub(timers.len());
+        Ok(held)
+    }
+
+    /// Keys with timers up to `up_to`, each once, at most so many; `is_wanted` chooses among them.
+    pub(super) fn due_keys(&self, domain: TimeDomain, up_to: i64, most: usize, is_wanted: impl Fn(KeyRef) -> bool) -> Vec<KeyRef> {
+        let mut keys = BTreeSet::new();
+        for (_, table) in self.heads[domain as usize].iter().take_while(|(timestamp, _)| *timestamp <= up_to) {
+            let set = &self.table.read(KeyRef { table: *table, row: 0 }).sets[domain as usize];
+            for (_, row) in set.range(..=(up_to, u32::MAX)) {
+                if keys.len() == most {
+                    break;
+                }
+                if is_wanted(KeyRef { table: *table, row: *row }) {
+                    keys.insert((*table, *row));
+                }
+            }
+        }
+        keys.into_iter().map(|(table, row)| KeyRef { table, row }).collect()
+    }
+
+    /// The key of the earliest timer in memory, if that is due by `up_to`.
+    pub(super) fn first_key(&self, domain: TimeDomain, up_to: i64) -> Option<KeyRef> {
+        let (_, table) = *self.heads[domain as usize].first().filter(|(timestamp, _)| *timestamp <= up_to)?;
+        let (_, row) = *self.table.read(KeyRef { table, row: 0 }).sets[domain as usize].first()?;
+        Some(KeyRef { table, row })
     }
 
     /// Freezes the timers of one key group.

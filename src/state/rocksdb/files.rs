@@ -89,6 +89,8 @@ pub struct SavedState {
     pub family: String,
     /// Which part of each row is its own, where several states share them.
     pub part: Option<usize>,
+    /// The built-in function that puts several values of a key together, if it is a state that has one.
+    pub fold: Option<String>,
     /// Its rows may belong to other key groups than those they were saved under.
     pub moved: bool,
 }
@@ -96,8 +98,8 @@ pub struct SavedState {
 impl From<&StoredState> for SavedState {
     /// The state as it was saved.
     fn from(state: &StoredState) -> Self {
-        let StoredState { descriptor, family, part, .. } = state;
-        Self { descriptor: Arc::clone(descriptor), family: family.clone(), part: *part, moved: false }
+        let StoredState { descriptor, family, part, fold, .. } = state;
+        Self { descriptor: Arc::clone(descriptor), family: family.clone(), part: *part, fold: fold.clone(), moved: false }
     }
 }
 

@@ -122,12 +122,16 @@ impl Drop for Ticket {
 pub struct StoredState {
     /// What it is.
     pub descriptor: Arc<StateDescriptor>,
-    /// The number of its rows; at most so many where entries expire.
+    /// The number of its rows.
     pub rows: u64,
+    /// There may be fewer: entries expire, or were added to without being read.
+    pub at_most: bool,
     /// The column family of its rows.
     pub family: String,
     /// Which part of each row is its own, where several states share them.
     pub part: Option<usize>,
+    /// The built-in function that puts several values of a key together: those of reducing and aggregating state.
+    pub fold: Option<String>,
 }
 
 /// The store of one operator and subtask at one barrier, in the form of the store itself.

@@ -10,6 +10,7 @@ mod expiry;
 mod files;
 mod flush;
 mod memory;
+mod merge;
 mod reader;
 mod settings;
 mod store;
@@ -25,6 +26,9 @@ pub(super) use changes::Changes;
 pub(super) use expiry::{NEVER, put_expiry, set_expiry, split_expiry};
 pub(super) use flush::{Flush, FlushPart, Ticket};
 pub(super) use memory::Charge;
+#[cfg(test)]
+pub(super) use merge::NO_ROW;
+pub(super) use merge::Shorten;
 pub(super) use reader::StoreReader;
 pub(super) use store::Store;
 

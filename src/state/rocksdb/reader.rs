@@ -2,8 +2,9 @@
 
 use super::directory::Backend;
 use super::files::{StoreFiles, StoreImage, is_sst};
+use super::merge::set_operator;
 use super::store::Db;
-use super::{failed, io_failed};
+use super::{KEYS, failed, io_failed};
 use crate::state::StateError;
 use crate::types::KeyGroupRange;
 use ::rocksdb::{Options, ReadOptions};
@@ -46,17 +47,29 @@ pub(super) fn families(directory: &Path) -> Result<Vec<String>, ::rocksdb::Error
     Db::list_cf(&Options::default(), directory)
 }
 
-fn open(directory: &Path, name: &str) -> Result<Db, StateError> {
-    let families = families(directory).map_err(failed(name))?;
+/// Opens a store that nobody writes to.
+pub(super) fn open(directory: &Path, families: Vec<String>) -> Result<Db, ::rocksdb::Error> {
     let mut options = Options::default();
     options.set_max_open_files(256);
-    Db::open_cf_for_read_only(&options, directory, families, false).map_err(failed(name))
+    let family = |name: String| {
+        let mut options = Options::default();
+        if name == KEYS {
+            set_operator(&mut options, None);
+        }
+        (name, options)
+    };
+    Db::open_cf_with_opts_for_read_only(&options, directory, families.into_iter().map(family), false)
+}
+
+fn open_all(directory: &Path, name: &str) -> Result<Db, StateError> {
+    let families = families(directory).map_err(failed(name))?;
+    open(directory, families).map_err(failed(name))
 }
 
 impl StoreReader {
     /// Reads an image.
     pub(crate) fn of_image(image: Arc<StoreImage>) -> Result<Self, StateError> {
-        let db = open(image.directory(), "store")?;
+        let db = open_all(image.directory(), "store")?;
         Ok(Self { db, _files: Files::Image(image) })
     }
 
@@ -68,7 +81,7 @@ impl StoreReader {
         for file in &files.files {
             file.source.place(&directory.join(&file.name), is_sst(&file.name)).map_err(io_failed(&file.name))?;
         }
-        let db = open(&directory, "store")?;
+        let db = open_all(&directory, "store")?;
         Ok(Self { db, _files: Files::Copied(scratch, backend.clone()) })
     }
 

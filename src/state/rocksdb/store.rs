@@ -1,9 +1,10 @@
 //! One RocksDB: opened when the first row goes down to it, written to in sorted batches, read a batch's keys at once.
 
-use super::changes::Changes;
+use super::changes::{Change, Changes};
 use super::directory::{Backend, Rocks};
 use super::expiry::Expiring;
 use super::files::{ImageFile, StoreImage, is_sst};
+use super::merge::{Shorten, set_operator};
 use super::settings::{Compression, RocksSettings, Style};
 use super::{failed, io_failed, reader, state_of};
 use crate::state::StateError;
@@ -41,6 +42,11 @@ pub(crate) struct Store {
     expiring: Mutex<BTreeSet<String>>,
     /// What the time is for them.
     now: Arc<AtomicI64>,
+    /// The family whose rows may be added to without being read, and who makes them shorter.
+    merged: Mutex<Option<(String, Arc<dyn Shorten>)>>,
+    /// Keys that were looked up.
+    #[cfg(test)]
+    reads: AtomicU64,
 }
 
 #[derive(Clone)]
@@ -70,13 +76,28 @@ impl Store {
     pub(crate) fn new(backend: &Backend, name: &str) -> Self {
         let (opened, next_file) = (Mutex::new(None), AtomicU64::new(0));
         let (expiring, now) = (Mutex::default(), Arc::new(AtomicI64::new(i64::MIN)));
-        Self { backend: backend.clone(), name: name.to_owned(), opened, next_file, expiring, now }
+        Self {
+            backend: backend.clone(),
+            name: name.to_owned(),
+            opened,
+            next_file,
+            expiring,
+            now,
+            merged: Mutex::default(),
+            #[cfg(test)]
+            reads: AtomicU64::new(0),
+        }
     }
 
     /// All values of `family` begin with [`super::put_expiry`]: rows may vanish once that time has passed. To be said before the first row
     /// is written.
     pub(crate) fn expire(&self, family: &str) {
         self.expiring.lock().unwrap_or_else(PoisonError::into_inner).insert(family.to_owned());
+    }
+
+    /// Rows of `family` may be added to without being read. To be said before the first row is written.
+    pub(crate) fn merge(&self, family: &str, shorten: Arc<dyn Shorten>) {
+        *self.merged.lock().unwrap_or_else(PoisonError::into_inner) = Some((family.to_owned(), shorten));
     }
 
     /// The time by which rows expire. It is looked at when a compaction begins.
@@ -115,6 +136,10 @@ impl Store {
             if self.expiring.lock().unwrap_or_else(PoisonError::into_inner).contains(family) {
                 options.set_compaction_filter_factory(Expiring::new(&self.now));
             }
+            let merged = self.merged.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            if let Some((_, shorten)) = merged.filter(|(merged, _)| merged == family) {
+                set_operator(&mut options, Some(shorten));
+            }
             db.create_cf(family, &options).map_err(failed(family))?;
         }
         db.cf_handle(family).ok_or_else(|| StateError::Invariant(format!("the column family {family} is gone")))
@@ -127,6 +152,8 @@ impl Store {
         keys: &[&[u8]],
         mut found: impl FnMut(usize, &[u8]) -> Result<(), StateError>,
     ) -> Result<(), StateError> {
+        #[cfg(test)]
+        self.reads.fetch_add(keys.len() as u64, Ordering::Relaxed);
         let opened = self.open()?;
         let handle = self.family(&opened.db, family)?;
         for (chunk, keys) in keys.chunks(KEYS_AT_ONCE).enumerate() {
@@ -173,10 +200,11 @@ impl Store {
         let opened = self.open()?;
         let handle = self.family(&opened.db, family)?;
         let mut batch = WriteBatch::default();
-        for (key, value) in changes.iter() {
-            match value {
-                Some(value) => batch.put_cf(&handle, key, value),
-                None => batch.delete_cf(&handle, key),
+        for (key, change) in changes.iter() {
+            match change {
+                Change::Put(value) => batch.put_cf(&handle, key, value),
+                Change::Merge(value) => batch.merge_cf(&handle, key, value),
+                Change::Delete => batch.delete_cf(&handle, key),
             }
         }
         let mut options = WriteOptions::default();
@@ -199,7 +227,7 @@ impl Store {
         let mut paths: Vec<PathBuf> = Vec::new();
         let mut current: Option<SstFileWriter<'_>> = None;
         fill(&mut |changes: &Changes| {
-            for (key, value) in changes.iter() {
+            for (key, change) in changes.iter() {
                 if current.is_none() {
                     let number = self.next_file.fetch_add(1, Ordering::Relaxed);
                     let path = opened.directory.0.join(format!("ingest-{number}.sst"));
@@ -209,9 +237,10 @@ impl Store {
                     current = Some(writer);
                 }
                 let Some(writer) = current.as_mut() else { continue };
-                match value {
-                    Some(value) => writer.put(key, value),
-                    None => writer.delete(key),
+                match change {
+                    Change::Put(value) => writer.put(key, value),
+                    Change::Merge(value) => writer.merge(key, value),
+                    Change::Delete => writer.delete(key),
                 }
                 .map_err(failed(family))?;
             }
@@ -229,6 +258,12 @@ impl Store {
         let mut options = IngestExternalFileOptions::default();
         options.set_move_files(true);
         opened.db.ingest_external_file_cf_opts(&handle, &options, paths).map_err(failed(family))
+    }
+
+    /// The number of keys that were looked up.
+    #[cfg(test)]
+    pub(crate) fn reads(&self) -> u64 {
+        self.reads.load(Ordering::Relaxed)
     }
 
     /// Compacts all rows of a family.
@@ -253,7 +288,7 @@ impl Store {
         if files.iter().any(|(name, _)| is_sst(name) && !states.contains_key(name)) {
             // A compaction came in between: the image itself knows.
             let families = reader::families(&path).map_err(failed(&self.name))?;
-            let db = Db::open_cf_for_read_only(&Options::default(), &path, families, false).map_err(failed(&self.name))?;
+            let db = reader::open(&path, families).map_err(failed(&self.name))?;
             states = states_of_files(&db).map_err(failed(&self.name))?;
         }
         // Options and log of this process say nothing about the state.
