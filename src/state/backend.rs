@@ -405,15 +405,12 @@ impl KeyedState {
     fn of_image(&self, number: usize, state: &RegisteredState, ticket: &Arc<Ticket>) -> Result<StateSnapshot, StateError> {
         let descriptor = Arc::clone(state.descriptor());
         let source = StoredSource::Image(Arc::clone(ticket));
-        let batches: SavedRows = match state {
-            RegisteredState::Groups(table) => {
-                let rows = StoredGroups::new(source, &descriptor, family_of(&descriptor.name), self.key_groups)?;
-                Box::new(rows.unexpired(table.expiry()))
-            }
-            _ => {
-                let fold = if let RegisteredState::Cells((_, fold)) = state { fold.clone() } else { Fold::None };
-                stored_batches(source, &descriptor, (number, fold), self.key_groups, state.expiry())?
-            }
+        let batches: SavedRows = if let RegisteredState::Groups(table) = state {
+            let rows = StoredGroups::new(source, &descriptor, family_of(&descriptor.name), self.key_groups)?;
+            Box::new(rows.unexpired(table.expiry()))
+        } else {
+            let fold = if let RegisteredState::Cells((_, fold)) = state { fold.clone() } else { Fold::None };
+            stored_batches(source, &descriptor, (number, fold), self.key_groups, state.expiry())?
         };
         Ok(StateSnapshot { descriptor, batches })
     }

@@ -354,12 +354,13 @@ impl KeyedState {
         Ok(timers.next(domain))
     }
 
-    /// Brings keys up until no timer that is due by `up_to` lies in the store and is earlier than those in memory.
+    /// Brings keys up until no timer that is due by `up_to` lies in the store and is earlier than all in memory.
     fn bring_up(&mut self, handle: TimersHandle, domain: TimeDomain, up_to: i64) -> Result<(), StateError> {
         loop {
             let (timers, keys) = state!(self, handle, Timers, "timers");
-            let first = timers.next(domain).map_or(up_to, |first| first.min(up_to));
-            if keys.bring_up(domain, first, &mut self.states)? {
+            // Of timers with the same timestamp those in memory come first: many keys may have the same, more than memory holds.
+            let earlier = timers.next(domain).filter(|first| *first <= up_to).map_or(up_to, |first| first.saturating_sub(1));
+            if keys.bring_up(domain, earlier, &mut self.states)? {
                 continue;
             }
             let (timers, keys) = state!(self, handle, Timers, "timers");

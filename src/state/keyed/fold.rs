@@ -188,9 +188,14 @@ impl Fold {
         Self::Custom(Arc::new(Unknown))
     }
 
-    /// True if accumulators can be put together.
+    /// True if accumulators can be put together, whatever the values of each: sums of floating-point numbers depend on the order of additions.
     pub(in crate::state) fn merges(&self) -> bool {
-        !matches!(self, Self::Custom(_))
+        let is_exact = |summed: &LogicalType| !matches!(summed.kind, TypeKind::Float | TypeKind::Double);
+        match self {
+            Self::Custom(_) => false,
+            Self::Reduce(Reduce::Sum, summed) | Self::Aggregate(Aggregate::Sum | Aggregate::Avg, summed) => is_exact(summed),
+            Self::None | Self::Reduce(..) | Self::Aggregate(..) => true,
+        }
     }
 
     /// Puts `other` into `accumulator`: what came later, or is all there is. Of a state that nothing is added to it takes the place.

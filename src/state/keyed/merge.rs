@@ -81,12 +81,11 @@ impl KeyRows {
                 });
             };
             let together = match (contents.as_slice(), kinds.get(number)?) {
-                ([_], _) => None,
+                ([_], _) | (_, Kind::Other) => None,
                 (several, Kind::Cells(fold)) => together::<Cells>(several, fold),
                 (several, Kind::Lists) => together::<Lists>(several, &Fold::None),
                 (several, Kind::Maps) => together::<Maps>(several, &Fold::None),
                 (several, Kind::Timers) => timers_together(several),
-                (_, Kind::Other) => None,
             };
             match together {
                 Some(together) => put(&|out| out.extend_from_slice(&together)),

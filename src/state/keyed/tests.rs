@@ -215,6 +215,44 @@ fn built_in_folds_compute_what_their_names_say() {
 }
 
 #[test]
+fn accumulators_that_are_put_together_are_what_all_their_values_amount_to() {
+    let decimal = LogicalType::nullable(TypeKind::Decimal(10, 2));
+    let longs = [7, -3, 12, 0, 5].map(Datum::Long);
+    let decimals = [700, -301, 1_200, 0, 512].map(Datum::decimal);
+    for (value, values) in [(big(), &longs), (decimal, &decimals)] {
+        let reducing = ["sum", "min", "max", "first", "last"].map(|name| (Fold::reducing(name, &value).unwrap(), value.clone()));
+        let aggregating = ["count", "sum", "avg", "min", "max"].map(|name| {
+            let (fold, accumulator, _) = Fold::aggregating(name, &value).unwrap();
+            (fold, accumulator)
+        });
+        for (number, (fold, accumulator)) in reducing.into_iter().chain(aggregating).enumerate() {
+            assert!(fold.merges());
+            let folded = |values: &[Datum]| {
+                let mut accumulator = Datum::Null;
+                for value in values {
+                    fold.add(&mut accumulator, value.clone()).unwrap();
+                }
+                accumulator
+            };
+            let kind = if number < 5 { StateDescriptor::reducing } else { StateDescriptor::aggregating };
+            let saved = Fold::of_saved(&kind("s", &key_schema(), accumulator), fold.name()).unwrap();
+            for split in 0..=values.len() {
+                let mut left = folded(&values[..split]);
+                let right = folded(&values[split..]);
+                if !right.is_null() {
+                    saved.merge(&mut left, right).unwrap();
+                }
+                assert_eq!(left, folded(values), "{fold:?} at {split}");
+            }
+        }
+    }
+    let double = LogicalType::nullable(TypeKind::Double);
+    assert!(!Fold::reducing("sum", &double).unwrap().merges(), "its last digits would depend on where values are put together");
+    assert!(!Fold::aggregating("avg", &double).unwrap().0.merges());
+    assert!(Fold::reducing("max", &double).unwrap().merges());
+}
+
+#[test]
 fn a_sum_that_leaves_its_type_is_an_error() {
     let mut state = empty();
     let int = LogicalType::nullable(TypeKind::Int);

@@ -283,6 +283,32 @@ fn what_is_only_added_to_is_not_read_before_its_timers_fire() {
     assert!(function.reads() >= KEYS as u64);
 }
 
+#[test]
+fn timers_of_the_same_moment_come_up_as_they_fire_and_not_all_at_once() {
+    let directory = TempDir::new().unwrap();
+    let mut function = function(KeyedState::new(whole(), max(), Vec::new()).on(&backend(&directory, "a"), "a"), None);
+    for batch in (0..KEYS).collect::<Vec<_>>().chunks(BATCH) {
+        function.state.make_room().unwrap();
+        for found in super::keys(&mut function.state, batch) {
+            function.state.add(function.sum, found, Datum::Long(1)).unwrap();
+            function.state.register_timer(function.timers, TimeDomain::EventTime, found, 1_000).unwrap();
+        }
+    }
+    let (mut fired, mut most) = (0, 0);
+    while let Some((_, key)) = function.state.next_due(function.timers, TimeDomain::EventTime, 1_000).unwrap() {
+        assert_eq!(function.state.get(function.sum, key).unwrap(), Some(Datum::Long(1)));
+        function.state.clear(function.sum, key).unwrap();
+        fired += 1;
+        most = most.max(function.resident());
+        if fired % 500 == 0 {
+            function.state.make_room().unwrap();
+        }
+    }
+    assert_eq!(fired, KEYS);
+    assert!(most < 3_000, "{most} keys were in memory");
+    assert!(function.reads() < 3 * KEYS as u64, "{} look-ups", function.reads());
+}
+
 /// What keys should hold: a sum and a list.
 type Added = BTreeMap<i64, (i64, Vec<i64>)>;
 
