@@ -97,6 +97,45 @@ fn state_outlives_the_operator() {
 }
 
 #[test]
+fn additions_and_questions_may_follow_each_other_in_any_order() {
+    let folds = ["sum", "min", "max", "first", "last"];
+    let states = folds.map(|fold| ScriptState { fold: ScriptFold::BuiltIn(fold), ..state(fold, StateKind::Reducing, "BIGINT") });
+    // What is to be done stands in `channel`: a adds, g asks, c clears.
+    let script = "
+        local names = { 'sum', 'min', 'max', 'first', 'last' }
+        function process(event)
+          for step in event.channel:gmatch('.') do
+            for _, name in ipairs(names) do
+              if step == 'a' then state[name]:add(event.price) end
+              if step == 'c' then state[name]:clear() end
+            end
+            if step == 'g' then
+              local all = {}
+              for at, name in ipairs(names) do all[at] = tostring(state[name]:get()) end
+              emit { text = table.concat(all, ' ') }
+            end
+          end
+        end";
+    let spec = spec(script, "text STRING", states.to_vec());
+    let batches = [
+        bids(&[(1, Some(3), "a", 0), (2, Some(50), "a", 0), (1, Some(-4), "a", 0), (1, Some(9), "a", 0)]),
+        bids(&[(1, Some(2), "a", 0), (1, None, "g", 0), (1, Some(1), "a", 0)]),
+        bids(&[(1, None, "g", 0), (1, Some(7), "aca", 0), (1, Some(5), "ag", 0), (2, None, "g", 0)]),
+        bids(&[(1, Some(1), "ca", 0), (2, None, "c", 0)]),
+        bids(&[(1, None, "g", 0), (2, None, "g", 0)]),
+    ];
+    let expected =
+        ["+I[10 -4 9 3 2]", "+I[11 -4 9 3 1]", "+I[12 5 7 7 5]", "+I[50 50 50 50 50]", "+I[1 1 1 1 1]", "+I[nil nil nil nil nil]"];
+    assert_eq!(run(&spec, &batches).unwrap(), expected);
+    let full = [bids(&[(1, Some(i64::MAX), "a", 0), (1, Some(1), "a", 0)])];
+    let error = run(&spec, &full).unwrap_err();
+    assert!(error.contains("state.sum:add: the sum does not fit into BIGINT"), "{error}");
+    let full = [bids(&[(1, Some(i64::MAX), "a", 0)]), bids(&[(1, Some(1), "a", 0)])];
+    let error = run(&spec, &full).unwrap_err();
+    assert!(error.contains("sum") && error.contains("does not fit into BIGINT"), "{error}");
+}
+
+#[test]
 fn lists_maps_and_folds_keep_what_they_are_given() {
     let map = ScriptState { map_key: Some("STRING".parse().unwrap()), ..state("channels", StateKind::Map, "BIGINT") };
     let fold = |name: &str, kind, fold| ScriptState { fold, ..state(name, kind, "BIGINT") };
