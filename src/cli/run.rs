@@ -100,6 +100,17 @@ struct Prepared {
     prints_rows: bool,
 }
 
+/// Says so if the job that wrote the checkpoint goes on running beside the one that is restored from it.
+fn warn_of_twin(restore: &Restore, registry: &Registry, output: &mut Output<'_>) {
+    let id = restore.checkpoint.manifest().job.id;
+    if registry.read(id).is_some_and(|record| record.is_live()) {
+        output.note(format!(
+            "warning: job {id}, which wrote it, is still running: what both write is there twice; `flink stop {id}` ends it with a savepoint to go \
+             on from"
+        ));
+    }
+}
+
 /// Everything before the start: nothing runs yet, nothing outside was changed.
 fn prepare(
     task: &RunTask,
@@ -121,6 +132,7 @@ fn prepare(
             if let Some(remark) = restore_plan::remark(&restore) {
                 output.note(remark);
             }
+            warn_of_twin(&restore, registry, output);
             Some(restore)
         }
     };

@@ -182,7 +182,18 @@ fn a_killed_job_is_listed_with_the_way_back_and_latest_takes_it() {
     assert_eq!(house.run("savepoint unbounded").status.code(), Some(4));
     let output = house.run("run -d -s latest unbounded.toml");
     let err = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() && err.contains("Restoring from /"), "{err}");
+    assert!(output.status.success() && err.contains("Restoring from /") && !err.contains("still running"), "{err}");
+}
+
+#[test]
+fn whoever_restores_from_a_job_that_runs_is_told_so() {
+    let house = House::new();
+    let id = house.ok("run -d -q unbounded.toml");
+    house.job_until(|job| job["latest"]["path"].is_string());
+    let output = house.run("run -d -s latest unbounded.toml");
+    let err = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{err}");
+    assert!(err.contains(&format!("warning: job {}, which wrote it, is still running", id.trim())), "{err}");
 }
 
 #[test]

@@ -89,6 +89,7 @@ impl KeyTable {
     /// These are the keys of a batch.
     pub(super) fn located(&mut self, found: &[KeyRef], unread: bool, states: &mut [RegisteredState]) -> Result<(), StateError> {
         self.unread.some |= unread;
+        self.unread.batch.clear();
         if !self.unread.some {
             return Ok(());
         }
