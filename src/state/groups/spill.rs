@@ -126,6 +126,18 @@ impl Spill {
         }
     }
 
+    /// Deletes in the store what was deleted in memory, if that is much: where timers fire it may be all that there was.
+    fn write_deleted(&mut self) -> Result<(), StateError> {
+        if self.deleted.len() < DELETED_AT_ONCE || self.is_flushing() {
+            return Ok(());
+        }
+        let mut changes = Changes::default();
+        for key in std::mem::take(&mut self.deleted) {
+            changes.delete(&key);
+        }
+        self.store.write(&self.family, &changes)
+    }
+
     /// True if [`Self::is_deleted`] may be.
     pub(super) fn has_deleted(&self) -> bool {
         !self.deleted.is_empty() || self.flush.as_ref().is_some_and(|(_, deleted)| !deleted.is_empty())
@@ -137,6 +149,9 @@ impl Spill {
         self.deleted.contains(key) || self.flush.as_ref().is_some_and(by_flush)
     }
 }
+
+/// So many deleted keys are not kept in memory.
+const DELETED_AT_ONCE: usize = 16_384;
 
 /// Looks at so many rows of a key group before the next one gets its turn.
 const SWEEP_ROWS: u32 = 4_096;
@@ -174,6 +189,7 @@ impl GroupTable {
     /// The same for groups with a payload.
     pub(in crate::state) fn make_room_beside(&mut self, payload: &mut dyn Payload) -> Result<(), StateError> {
         let Some(spill) = &mut self.spill else { return Ok(()) };
+        spill.write_deleted()?;
         let stride = self.layout.stride;
         for group in spill.touched.drain(..) {
             let table = &mut self.tables[group.table as usize];

@@ -57,6 +57,7 @@ impl Unread {
     /// What memory has now was handed to a barrier.
     pub(super) fn next_epoch(&mut self) {
         self.epoch += 1;
+        self.batch.clear();
     }
 
     pub(super) fn forget_batch(&mut self) {

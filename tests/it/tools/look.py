@@ -61,7 +61,8 @@ def expected(value, sql_type):
     """What was exported, in the same form."""
     if value is not None and sql_type.startswith("TIMESTAMP"):
         text = value.replace("T", " ").rstrip("Z")
-        return text if "." in text else text + ".000"
+        seconds, _, fraction = text.partition(".")
+        return f"{seconds}.{fraction:0<3}"
     return plain(value)
 
 
