@@ -3,11 +3,12 @@
 //! Two stages: [`Manifest::parse`] reads what was written, and hands out only manifests whose numbers, names and paths hold.
 
 use super::layout::located;
-use crate::state::{OperatorStateDescriptor, OperatorStateKind, StateDescriptor};
+use crate::state::{OperatorStateDescriptor, OperatorStateKind, SavedState, StateDescriptor};
 use crate::types::{ByteSize, CheckpointId, CheckpointKind, JobId, MaxParallelism, OperatorUid, Parallelism, Schema, WallTime};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::Arc;
 
 /// The version of the format that is written: for rows in files of their own.
 pub(super) const FORMAT_VERSION: u32 = 1;
@@ -164,6 +165,14 @@ pub struct StoreStateEntry {
     /// There may be fewer: entries expire, or were added to without being read.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub at_most: bool,
+}
+
+impl StoreStateEntry {
+    /// What of the store is this state's. `descriptor`: what it is.
+    pub(super) fn saved(&self, descriptor: &StateDescriptor, moved: bool) -> SavedState {
+        let (family, part, fold) = (self.family.clone(), self.part, self.fold.clone());
+        SavedState { descriptor: Arc::new(descriptor.clone()), family, part, fold, moved }
+    }
 }
 
 /// One file of a store.

@@ -162,8 +162,7 @@ impl OpenCheckpoint {
         let files = |store: &StoreEntry| {
             let state = |saved: &StoreStateEntry| {
                 let descriptor = &operator.keyed_states.iter().find(|state| state.descriptor.name == saved.name)?.descriptor;
-                let (family, part, fold) = (saved.family.clone(), saved.part, saved.fold.clone());
-                Some(SavedState { descriptor: Arc::new(descriptor.clone()), family, part, fold, moved: moved(descriptor) })
+                Some(saved.saved(descriptor, moved(descriptor)))
             };
             Arc::new(self.files_of(store, store.states.iter().filter_map(state).collect(), false))
         };

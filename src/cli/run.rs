@@ -105,8 +105,8 @@ fn warn_of_twin(restore: &Restore, registry: &Registry, output: &mut Output<'_>)
     let id = restore.checkpoint.manifest().job.id;
     if registry.read(id).is_some_and(|record| record.is_live()) {
         output.note(format!(
-            "warning: job {id}, which wrote it, is still running: what both write is there twice; `flink stop {id}` ends it with a savepoint to go \
-             on from"
+            "warning: job {id}, which wrote this snapshot, is still running: both write to the same sinks now; `flink stop {id}` would have ended \
+             it with a savepoint to go on from"
         ));
     }
 }

@@ -232,25 +232,46 @@ fn write_cached_state(text: &mut String, at: usize, state: &ScriptState, types: 
                 ScriptFold::Lua(global) => format!("v = _G[{}](old, v) if v ~= nil then {check} else v = NULL end", quoted(global)),
                 _ => String::new(),
             };
-            // Rounding depends on the order of additions: only whole numbers are put together first.
-            if matches!(fold, ScriptFold::BuiltIn(_)) && state.data_type.kind == TypeKind::BigInt {
-                write_additions(&check, &read, &joined)
+            // Rounding depends on the order of additions: only whole numbers are put together first, and added as one. What is only added
+            // to is never read.
+            let first = matches!(fold, ScriptFold::BuiltIn(_)) && state.data_type.kind == TypeKind::BigInt;
+            let (added, old) = if first {
+                let added = format!(
+                    "local v = additions[slot]
+    if v ~= nil then
+      if old ~= NULL then {joined} end
+      new[slot], additions[slot] = v, nil
+      return v
+    end"
+                );
+                let old = format!(
+                    "local old = new[slot]
+    if old == nil then
+      old = additions[slot]
+      if old ~= nil then {joined} end
+      additions[slot] = v
+      return
+    end"
+                );
+                (added, old)
             } else {
-                format!(
-                    "function S.get()
+                (String::new(), read.clone())
+            };
+            format!(
+                "function S.get()
     {read}
+    {added}
     if old == NULL then return nil end
     return old
   end
   function S.add(_, v)
     if v == nil then return end
     {check}
-    {read}
+    {old}
     if old ~= NULL then {joined} end
     new[slot] = v
   end"
-                )
-            }
+            )
         }
     };
     let quoted_name = quoted(name);
@@ -289,36 +310,6 @@ fn write_cached_state(text: &mut String, at: usize, state: &ScriptState, types: 
 end
 "
     );
-}
-
-/// The methods of a reducing state whose additions of a batch are put together first and added as one: what is only added to is never read.
-fn write_additions(check: &str, read: &str, joined: &str) -> String {
-    format!(
-        "function S.get()
-    {read}
-    local v = additions[slot]
-    if v ~= nil then
-      if old ~= NULL then {joined} end
-      new[slot], additions[slot] = v, nil
-      return v
-    end
-    if old == NULL then return nil end
-    return old
-  end
-  function S.add(_, v)
-    if v == nil then return end
-    {check}
-    local old = new[slot]
-    if old == nil then
-      old = additions[slot]
-      if old ~= nil then {joined} end
-      additions[slot] = v
-      return
-    end
-    if old ~= NULL then {joined} end
-    new[slot] = v
-  end"
-    )
 }
 
 /// The function that takes the rows of one output apart: the cells of column c of row n lie in `outs[port][c][n]`.

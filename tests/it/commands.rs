@@ -193,7 +193,7 @@ fn whoever_restores_from_a_job_that_runs_is_told_so() {
     let output = house.run("run -d -s latest unbounded.toml");
     let err = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{err}");
-    assert!(err.contains(&format!("warning: job {}, which wrote it, is still running", id.trim())), "{err}");
+    assert!(err.contains(&format!("warning: job {}, which wrote this snapshot, is still running", id.trim())), "{err}");
 }
 
 #[test]

@@ -10,7 +10,6 @@ use crate::types::{KeyGroupRange, MaxParallelism, Parallelism, Schema};
 use arrow::array::RecordBatch;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 /// Where some rows of a state lie.
 #[derive(Debug, Clone, Copy)]
@@ -160,10 +159,7 @@ impl Snapshot {
                 Source::File(batches.map_err(|message| RestoreError::AlteredFile { path: path.clone(), message })?)
             }
             (Piece::Store(store, stored), StateEntry::Keyed(entry)) => {
-                let descriptor = Arc::new(entry.descriptor.clone());
-                let (family, part, fold) = (stored.family.clone(), stored.part, stored.fold.clone());
-                let state = SavedState { descriptor, family, part, fold, moved: false };
-                Source::Store(self.open_store(&path, store, state, range)?)
+                Source::Store(self.open_store(&path, store, stored.saved(&entry.descriptor, false), range)?)
             }
             (Piece::Store(..), StateEntry::Operator(_)) => {
                 return Err(InspectError::Asked { message: format!("{} is no keyed state", state.address()), next: None });

@@ -156,7 +156,7 @@ impl KeyedState {
     /// Errors if a row's key group is not among those of this subtask.
     pub fn keys(&mut self, keys: &[ArrayRef], hashes: &[u64], found: &mut Vec<KeyRef>) -> Result<(), StateError> {
         let table = self.keys.as_mut().ok_or_else(|| unregistered("key"))?;
-        table.locate(keys, hashes, found, &mut self.states)
+        table.locate(keys, hashes, found, &mut self.states, false)
     }
 
     /// Finds or makes one key.

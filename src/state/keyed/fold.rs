@@ -206,7 +206,9 @@ impl Fold {
         }
         match self {
             Self::None => *accumulator = other,
-            Self::Custom(_) => return Err("what a function of the program made of its values is not put together yet".to_owned()),
+            Self::Custom(_) => {
+                return Err("there are several values of one key, and it is not known which function puts them together".to_owned());
+            }
             Self::Reduce(reduce, data_type) => reduce_into(*reduce, data_type, accumulator, other)?,
             Self::Aggregate(aggregate, data_type) => match aggregate {
                 Aggregate::Count => reduce_into(Reduce::Sum, &LogicalType::nullable(TypeKind::BigInt), accumulator, other)?,

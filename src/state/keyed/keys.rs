@@ -87,38 +87,17 @@ impl KeyTable {
         Held(self.groups.row(key)[self.held])
     }
 
-    /// Finds or makes the key of each row. Keys that hold nothing any more are released first. Those that are not in memory need not be
-    /// read before somebody wants to know what they hold: see [`Self::whole`].
+    /// Finds or makes the key of each row. Keys that hold nothing any more are released first. `whole`: all that they hold comes into memory;
+    /// else those that are not there need not be read before somebody wants to know what they hold: see [`Self::whole`].
     pub(in crate::state) fn locate(
         &mut self,
         keys: &[ArrayRef],
         hashes: &[u64],
         found: &mut Vec<KeyRef>,
         states: &mut [RegisteredState],
+        whole: bool,
     ) -> Result<(), StateError> {
-        let unread = self.unread.next_batch() && self.groups.is_spilled();
-        self.locate_as(unread, keys, hashes, found, states)
-    }
-
-    /// The same; all that keys hold comes into memory.
-    pub(super) fn locate_whole(
-        &mut self,
-        keys: &[ArrayRef],
-        hashes: &[u64],
-        found: &mut Vec<KeyRef>,
-        states: &mut [RegisteredState],
-    ) -> Result<(), StateError> {
-        self.locate_as(false, keys, hashes, found, states)
-    }
-
-    fn locate_as(
-        &mut self,
-        unread: bool,
-        keys: &[ArrayRef],
-        hashes: &[u64],
-        found: &mut Vec<KeyRef>,
-        states: &mut [RegisteredState],
-    ) -> Result<(), StateError> {
+        let unread = !whole && self.unread.next_batch() && self.groups.is_spilled();
         self.release_idle();
         let before = self.groups.resident();
         let beside = &mut Beside::new(states, self.counters(unread));

@@ -59,7 +59,7 @@ impl Restoring<'_> {
         hashes.retain(|_| keep.next().copied().unwrap_or(false));
         let batch = filter_record_batch(batch, &BooleanArray::from(kept))?;
         let columns: Vec<ArrayRef> = batch.columns().to_vec();
-        self.keys.locate_whole(&columns[..key_columns], &hashes, &mut found, self.states)?;
+        self.keys.locate(&columns[..key_columns], &hashes, &mut found, self.states, true)?;
         let Some(state) = self.states.last_mut() else { return Ok(()) };
         let readers = columns[key_columns..].iter().map(DatumColumn::new).collect::<Result<Vec<_>, _>>()?;
         let mut row = vec![Datum::Null; value_columns];

@@ -399,6 +399,39 @@ fn a_function_that_asks_has_its_keys_read_before_it_is_called() {
 }
 
 #[test]
+fn what_was_added_is_put_together_by_whoever_reads_the_files_if_the_function_is_named() {
+    let directory = TempDir::new().unwrap();
+    let mut function = function(KeyedState::new(whole(), max(), Vec::new()).on(&backend(&directory, "a"), "a"), None);
+    let (all, mut model): (Vec<i64>, _) = ((0..KEYS).collect(), Added::new());
+    for by in 1..=2 {
+        for batch in all.chunks(BATCH) {
+            function.state.make_room().unwrap();
+            bump(&mut function, batch, by, &mut model);
+        }
+        // What a barrier leaves in files is not merged before they are compacted.
+        let store = function.state.snapshot_as(SnapshotForm::Native).unwrap().store.unwrap();
+        files_of(&store);
+    }
+    let store = function.state.snapshot_as(SnapshotForm::Native).unwrap().store.unwrap();
+    let stored = store.states.iter().find(|state| state.descriptor.name == "sum").unwrap();
+    assert!(stored.at_most && stored.fold.as_deref() == Some("sum"));
+    let files = files_of(&store);
+    let sums = |fold: Option<&str>| -> Result<Vec<i64>, String> {
+        let state = SavedState { fold: fold.map(str::to_owned), ..SavedState::from(stored) };
+        let batches = crate::state::read_store(&files, &state, whole(), &backend(&directory, "reader")).map_err(|e| e.to_string())?;
+        let mut sums = Vec::new();
+        for batch in batches {
+            let batch = batch.map_err(|e| e.to_string())?;
+            sums.extend(batch.column(2).as_primitive::<arrow::datatypes::Int64Type>().values());
+        }
+        Ok(sums)
+    };
+    assert!(sums(Some("sum")).unwrap() == vec![3; KEYS as usize]);
+    let error = sums(None).err().unwrap_or_default();
+    assert!(error.contains("state sum: there are several values of one key"), "{error}");
+}
+
+#[test]
 fn a_state_with_ttl_or_a_function_of_the_program_is_read_before_anything_is_added() {
     #[derive(Debug)]
     struct Concatenate;
