@@ -68,6 +68,8 @@ pub struct CheckpointSettings {
     /// `unaligned.enabled`: what is on its way is part of a checkpoint, if alignment takes longer than this
     /// (`aligned-checkpoint-timeout`; zero: always).
     pub unaligned: Option<Duration>,
+    /// `unaligned.interruptible-timers.enabled`: a checkpoint does not wait until all timers of a watermark have fired.
+    pub interruptible_timers: bool,
     /// `timeout` of one attempt, savepoints included.
     pub timeout: Duration,
     /// `min-pause` between the end of one checkpoint and the next periodic one.

@@ -356,6 +356,7 @@ impl<'a> Reader<'a, '_> {
                 _ => CheckpointingMode::ExactlyOnce,
             },
             unaligned: self.unaligned(),
+            interruptible_timers: self.bool("execution.checkpointing.unaligned.interruptible-timers.enabled"),
             timeout,
             min_pause,
             max_concurrent: self.count(&key("max-concurrent-checkpoints")),

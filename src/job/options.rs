@@ -151,7 +151,7 @@ const CHECKPOINTING: &[JobOption] = &[
     option("execution.checkpointing.unaligned.enabled", BOOL, Some("false"), "Checkpoints do not wait for the rows that are on their way between tasks: these become part of them, so that a checkpoint is quick however slow a task is. Needs EXACTLY_ONCE and max-concurrent-checkpoints = 1. Savepoints are aligned.").older(&["execution.checkpointing.unaligned"]),
     option("execution.checkpointing.unaligned.forced", BOOL, Some("false"), "Unaligned checkpoints of iterations.").default_only(""),
     option("execution.checkpointing.unaligned.max-subtasks-per-channel-state-file", COUNT, Some("5"), "Files of unaligned checkpoints.").no_effect(),
-    option("execution.checkpointing.unaligned.interruptible-timers.enabled", BOOL, Some("false"), "Barriers overtake timers.").default_only(""),
+    option("execution.checkpointing.unaligned.interruptible-timers.enabled", BOOL, Some("false"), "With unaligned.enabled: a checkpoint does not wait until all timers of a watermark have fired."),
     option("execution.checkpointing.unaligned.interruptible-timers.emit-intermediate-watermarks", BOOL, Some("true"), "Watermarks between timers.").no_effect(),
     option("execution.checkpointing.unaligned.recover-output-on-downstream.enabled", BOOL, Some("false"), "Recovery of unaligned checkpoints.").default_only(""),
     option("execution.checkpointing.aligned-checkpoint-timeout", TIME, Some("0 ms"), "With unaligned.enabled: a checkpoint begins aligned and turns into an unaligned one after this time, to within execution.buffer-timeout; 0: at once."),

@@ -72,6 +72,7 @@ pub type OutputPort = usize;
 #[derive(Debug, Default)]
 pub struct Output {
     batches: Vec<(OutputPort, Batch)>,
+    again: bool,
 }
 
 impl Output {
@@ -85,6 +86,17 @@ impl Output {
         if batch.num_rows() > 0 {
             self.batches.push((port, batch));
         }
+    }
+
+    /// The operator has more to do and is to be called again once this was sent on, before anything else: nothing piles up, and the job can be
+    /// cancelled in between. For [`Operator::on_watermark`] and [`Operator::on_processing_time`].
+    pub fn call_again(&mut self) {
+        self.again = true;
+    }
+
+    /// True if [`Self::call_again`] was called.
+    pub fn is_called_again(&self) -> bool {
+        self.again
     }
 
     /// Takes what was emitted since the last call.

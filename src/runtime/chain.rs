@@ -62,6 +62,8 @@ pub(crate) struct Chain {
     clock: Arc<dyn Clock>,
     outbox: Outbox,
     subtask: usize,
+    /// The node to which a new watermark goes next.
+    next: usize,
 }
 
 impl ChainNode {
@@ -97,7 +99,7 @@ impl ChainNode {
 impl Chain {
     /// A chain; `nodes[0]` is the head.
     pub(crate) fn new(nodes: Vec<ChainNode>, links: Vec<LinkSender>, clock: Arc<dyn Clock>, subtask: usize) -> Self {
-        Self { nodes, links, clock, outbox: Outbox::default(), subtask }
+        Self { nodes, links, clock, outbox: Outbox::default(), subtask, next: 0 }
     }
 
     /// Opens every operator.
@@ -155,17 +157,24 @@ impl Chain {
         Ok(())
     }
 
-    /// The head's watermark rose: every node hears of it behind the rows before it.
-    pub(crate) fn watermark(&mut self, watermark: EventTime) -> Result<(), TaskError> {
+    /// The head's watermark rose: every node hears of it behind the rows before it. False if a node has more to do: then the outbox is to be
+    /// sent, and this called again with the same watermark before anything else.
+    pub(crate) fn watermark(&mut self, watermark: EventTime) -> Result<bool, TaskError> {
         let now = self.clock.now();
-        for at in 0..self.nodes.len() {
-            self.nodes[at].watermark = watermark;
-            self.nodes[at].metrics.watermark.set(watermark.0);
-            let out = self.nodes[at].operate(now, |operator, context, out| operator.on_watermark(context, out))?;
-            self.forward(at, out)?;
+        while let Some(node) = self.nodes.get_mut(self.next) {
+            node.watermark = watermark;
+            node.metrics.watermark.set(watermark.0);
+            let out = node.operate(now, |operator, context, out| operator.on_watermark(context, out))?;
+            let again = out.is_called_again();
+            self.forward(self.next, out)?;
+            if again {
+                return Ok(false);
+            }
+            self.next += 1;
         }
+        self.next = 0;
         self.broadcast(&StreamElement::Watermark(watermark));
-        Ok(())
+        Ok(true)
     }
 
     /// When the earliest processing-time timer of any node is to fire.
@@ -173,7 +182,7 @@ impl Chain {
         self.nodes.iter().filter_map(|node| node.state.next_processing_time()).min()
     }
 
-    /// Fires the processing-time timers that are due.
+    /// Fires processing-time timers that are due; where there are many, some of them, and [`Self::next_processing_time`] is not later.
     pub(crate) fn on_processing_time(&mut self) -> Result<(), TaskError> {
         let now = self.clock.now();
         for at in 0..self.nodes.len() {
@@ -294,7 +303,7 @@ impl Chain {
         for node in self.nodes.iter_mut().filter(|node| Some(&node.uid) == operator) {
             let keyed = node.state.snapshot();
             let keyed = keyed.map_err(|source| TaskError::State { operator: node.name.clone(), source })?;
-            let (operator, registered, operator_state) = (node.uid.clone(), Vec::new(), Vec::new());
+            let (operator, registered, operator_state) = (node.uid.clone(), node.operator_state.snapshot(), Vec::new());
             snapshots.push(SubtaskSnapshot { operator, subtask: self.subtask, keyed, registered, operator_state });
         }
         if forward {

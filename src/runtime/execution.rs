@@ -434,6 +434,8 @@ impl Builder<'_> {
         let inputs = in_flight::inputs(&self.blueprint.plan, vertex).into_iter();
         let broadcast: Vec<InputIndex> = inputs.filter(|(_, exchange)| **exchange == Exchange::Broadcast).map(|(input, _)| input).collect();
         let (gate, clock) = (InputGate::new(receivers, handling).with_broadcast(&broadcast), self.blueprint.clock.clone());
-        AnyTask::Operator(Box::new(OperatorTask { task, suspended: None, gate, clock, restored, ahead: None }))
+        let interruptible = settings.checkpointing.interruptible_timers && matches!(handling, BarrierHandling::Unaligned(_));
+        let (suspended, ahead, firing) = (None, None, None);
+        AnyTask::Operator(Box::new(OperatorTask { task, gate, suspended, clock, restored, ahead, interruptible, firing }))
     }
 }

@@ -205,6 +205,15 @@ impl InputGate {
         }
     }
 
+    /// The next event of an unaligned checkpoint, if nothing else comes before it: no rows and no progress of event time.
+    pub(crate) fn poll_overtaking(&mut self, cx: &mut Context<'_>) -> Poll<GateEvent> {
+        self.read_ahead(cx);
+        match self.events.front() {
+            Some(GateEvent::SnapshotAhead(_) | GateEvent::Recorded(..)) => self.events.pop_front().map_or(Poll::Pending, Poll::Ready),
+            _ => Poll::Pending,
+        }
+    }
+
     /// Takes whatever channels deliver in front of the barrier that a recording waits for: their senders must get on.
     fn read_ahead(&mut self, cx: &mut Context<'_>) {
         let Some(recording) = &mut self.recording else { return };

@@ -141,6 +141,15 @@ impl Task {
         }
     }
 
+    /// Lets event time advance. What fires is sent in between, and where the task waits for receivers it can be ended.
+    async fn watermark(&mut self, watermark: EventTime) -> Result<(), TaskError> {
+        while !self.chain.watermark(watermark)? {
+            self.send().await;
+            tokio::task::yield_now().await;
+        }
+        Ok(())
+    }
+
     fn finish(&mut self, commit: bool) -> Result<Next, TaskError> {
         if commit {
             self.chain.commit_without_checkpoint()?;
@@ -303,16 +312,16 @@ impl SourceTask {
                 biased;
                 command = self.task.commands.recv() => {
                     let Some(command) = command else { return Ok(()) };
-                    if self.obey(command, &mut phase)? == Next::Exit {
+                    if self.obey(command, &mut phase).await? == Next::Exit {
                         return Ok(());
                     }
                 }
                 // Nothing follows the end of input: receivers may be gone by then.
-                _ = ticker.tick(), if phase != Phase::Ended => self.task_tick(phase)?,
+                _ = ticker.tick(), if phase != Phase::Ended => self.task_tick(phase).await?,
                 () = self.task.chain.processing_time(phase != Phase::Running) => self.task.chain.on_processing_time()?,
                 event = poll_fn(|cx| poll(&mut self.reader, &mut self.watermarks, self.idle, cx)), if phase == Phase::Running && !self.paused => {
                     let event = event.map_err(|source| TaskError::Connector { operator: self.name.clone(), source })?;
-                    self.take(event, &mut phase)?;
+                    self.take(event, &mut phase).await?;
                     self.report_backlog();
                     // A file is always ready: without this a source that is chained to its sink would never let go of its worker.
                     tokio::task::yield_now().await;
@@ -331,15 +340,15 @@ impl SourceTask {
     }
 
     /// Behind the barrier of a stop, event time stands still.
-    fn task_tick(&mut self, phase: Phase) -> Result<(), TaskError> {
+    async fn task_tick(&mut self, phase: Phase) -> Result<(), TaskError> {
         let watermarks = self.watermarks.as_mut().filter(|_| phase == Phase::Running);
         if let Some(watermark) = watermarks.and_then(Watermarks::due) {
-            self.task.chain.watermark(watermark)?;
+            self.task.watermark(watermark).await?;
         }
         self.task.chain.on_idle()
     }
 
-    fn take(&mut self, event: SourceEvent, phase: &mut Phase) -> Result<(), TaskError> {
+    async fn take(&mut self, event: SourceEvent, phase: &mut Phase) -> Result<(), TaskError> {
         match event {
             SourceEvent::Batch(batch) => {
                 if std::mem::take(&mut self.idle) {
@@ -350,40 +359,43 @@ impl SourceTask {
                     Some(watermarks) => watermarks.observe(&batch).map_err(|message| self.row_error(message))?,
                 };
                 self.task.chain.emit(0, batch)?;
-                watermark.map_or(Ok(()), |watermark| self.task.chain.watermark(watermark))
+                match watermark {
+                    Some(watermark) => self.task.watermark(watermark).await,
+                    None => Ok(()),
+                }
             }
             SourceEvent::DeadLetters(batch) => self.task.chain.emit(1, batch),
             SourceEvent::Idle => {
                 if !std::mem::replace(&mut self.idle, true) {
                     // What is behind it would wait for the next row otherwise.
                     if let Some(rest) = self.watermarks.as_mut().and_then(Watermarks::rest) {
-                        self.task.chain.watermark(rest)?;
+                        self.task.watermark(rest).await?;
                     }
                     self.task.chain.status(WatermarkStatus::Idle);
                 }
                 Ok(())
             }
-            SourceEvent::End => self.end(phase),
+            SourceEvent::End => self.end(phase).await,
         }
     }
 
-    fn end(&mut self, phase: &mut Phase) -> Result<(), TaskError> {
+    async fn end(&mut self, phase: &mut Phase) -> Result<(), TaskError> {
         *phase = Phase::Ended;
         if std::mem::take(&mut self.idle) {
             self.task.chain.status(WatermarkStatus::Active);
         }
-        self.task.chain.watermark(EventTime::MAX)?;
+        self.task.watermark(EventTime::MAX).await?;
         self.task.chain.end_of_input()?;
         self.task.reporter.report(TaskEvent::Ended);
         Ok(())
     }
 
-    fn obey(&mut self, command: TaskCommand, phase: &mut Phase) -> Result<Next, TaskError> {
+    async fn obey(&mut self, command: TaskCommand, phase: &mut Phase) -> Result<Next, TaskError> {
         match command {
             TaskCommand::Trigger(barrier, target) => {
                 self.task.targets.push((barrier, target));
                 if matches!(barrier.kind, CheckpointKind::StopWithSavepoint { drain: true }) && *phase == Phase::Running {
-                    self.end(phase)?;
+                    self.end(phase).await?;
                 }
                 let splits = match barrier.kind {
                     CheckpointKind::Look => None,
@@ -441,6 +453,10 @@ pub(crate) struct OperatorTask {
     pub(crate) restored: Vec<(InputIndex, Batch)>,
     /// The snapshot of an unaligned checkpoint, as long as rows are recorded for it.
     pub(crate) ahead: Option<(CheckpointId, Vec<SubtaskSnapshot>)>,
+    /// `unaligned.interruptible-timers.enabled`
+    pub(crate) interruptible: bool,
+    /// A watermark of which some timers have not fired yet: only unaligned checkpoints come in between.
+    pub(crate) firing: Option<EventTime>,
 }
 
 impl OperatorTask {
@@ -467,21 +483,28 @@ impl OperatorTask {
                     self.task.chain.on_idle()?;
                 }
                 // Behind the end, or the barrier of a stop, timers stay in the savepoint.
-                () = self.task.chain.processing_time(ended || self.suspended.is_some()) => self.task.chain.on_processing_time()?,
-                event = poll_fn(|cx| self.gate.poll_next(cx)) => {
-                    if self.take(event, &mut ended)? == Next::Exit {
+                () = self.task.chain.processing_time(ended || self.suspended.is_some() || self.firing.is_some()) => {
+                    self.task.chain.on_processing_time()?;
+                }
+                event = poll_fn(|cx| if self.firing.is_some() { self.gate.poll_overtaking(cx) } else { self.gate.poll_next(cx) }) => {
+                    if self.take(event, &mut ended).await? == Next::Exit {
                         return Ok(());
                     }
                 }
+                () = tokio::task::yield_now(), if self.firing.is_some() => self.fire_on()?,
             }
             self.task.send().await;
         }
     }
 
-    fn take(&mut self, event: GateEvent, ended: &mut bool) -> Result<Next, TaskError> {
+    async fn take(&mut self, event: GateEvent, ended: &mut bool) -> Result<Next, TaskError> {
         match event {
             GateEvent::Batch(input, batch) => self.task.chain.push(input, batch)?,
-            GateEvent::Progress(Progress::Watermark(watermark)) => self.task.chain.watermark(watermark)?,
+            GateEvent::Progress(Progress::Watermark(watermark)) if self.interruptible => {
+                self.firing = Some(watermark);
+                self.fire_on()?;
+            }
+            GateEvent::Progress(Progress::Watermark(watermark)) => self.task.watermark(watermark).await?,
             GateEvent::Progress(Progress::Status(status)) => self.task.chain.status(status),
             GateEvent::Snapshot(barrier) => {
                 if self.hear_of(barrier)? == Next::Exit {
@@ -508,6 +531,16 @@ impl OperatorTask {
             }
         }
         Ok(Next::Loop)
+    }
+
+    /// Fires some of the timers that the watermark has passed.
+    fn fire_on(&mut self) -> Result<(), TaskError> {
+        if let Some(watermark) = self.firing
+            && self.task.chain.watermark(watermark)?
+        {
+            self.firing = None;
+        }
+        Ok(())
     }
 
     /// The announcement was sent before the barrier; it may still lie in the queue.

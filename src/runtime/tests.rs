@@ -1,6 +1,7 @@
 //! Small jobs from a source straight to a sink, on one thread in paused time.
 
 mod sources;
+mod timers;
 
 use super::{Blocking, Job, JobCommand, JobHandle, JobOutcome, JobStatus, SavepointRequest, StartOptions, StopRequest};
 use crate::checkpoint::settings::{CheckpointSettings, CheckpointStorage, CheckpointingMode, ClaimMode, Retention};
@@ -37,6 +38,7 @@ fn settings(interval: Option<Duration>) -> JobSettings {
             backlog_interval: None,
             mode: CheckpointingMode::ExactlyOnce,
             unaligned: None,
+            interruptible_timers: false,
             timeout: Duration::from_mins(10),
             min_pause: Duration::ZERO,
             max_concurrent: 1,

@@ -17,7 +17,6 @@ pub struct OperatorHarness {
     metrics: OperatorMetrics,
     watermark: EventTime,
     now: WallTime,
-    output: Output,
 }
 
 impl std::fmt::Debug for OperatorHarness {
@@ -56,15 +55,8 @@ impl OperatorHarness {
         let (key_groups, max_parallelism) = (state.key_groups(), state.max_parallelism());
         let (index, parallelism) = operator_state.place();
         let operator = factory.create(SubtaskPlace { index, parallelism, key_groups, max_parallelism })?;
-        let mut harness = Self {
-            operator,
-            state,
-            operator_state,
-            metrics: OperatorMetrics::default(),
-            watermark: EventTime::MIN,
-            now: WallTime(0),
-            output: Output::default(),
-        };
+        let mut harness =
+            Self { operator, state, operator_state, metrics: OperatorMetrics::default(), watermark: EventTime::MIN, now: WallTime(0) };
         harness.call(|operator, context, _| operator.open(context))?;
         Ok(harness)
     }
@@ -97,7 +89,7 @@ impl OperatorHarness {
 
     /// Gives it a batch on `input` and returns all that it emits.
     pub fn process_on(&mut self, input: InputIndex, batch: Batch) -> Result<Vec<(OutputPort, Batch)>, OperatorError> {
-        self.call(|operator, context, out| operator.process(input, batch, context, out))
+        self.call(|operator, context, out| operator.process(input, batch.clone(), context, out))
     }
 
     /// Raises its watermark.
@@ -165,7 +157,7 @@ impl OperatorHarness {
 
     fn call(
         &mut self,
-        run: impl FnOnce(&mut dyn Operator, &mut OperatorContext<'_>, &mut Output) -> Result<(), OperatorError>,
+        mut run: impl FnMut(&mut dyn Operator, &mut OperatorContext<'_>, &mut Output) -> Result<(), OperatorError>,
     ) -> Result<Vec<(OutputPort, Batch)>, OperatorError> {
         let mut context = OperatorContext {
             state: &mut self.state,
@@ -174,8 +166,15 @@ impl OperatorHarness {
             watermark: self.watermark,
             metrics: &self.metrics,
         };
-        run(self.operator.as_mut(), &mut context, &mut self.output)?;
-        Ok(self.output.drain().collect())
+        let mut emitted = Vec::new();
+        loop {
+            let mut out = Output::default();
+            run(self.operator.as_mut(), &mut context, &mut out)?;
+            emitted.extend(out.drain());
+            if !out.is_called_again() {
+                return Ok(emitted);
+            }
+        }
     }
 }
 

@@ -245,10 +245,15 @@ impl ProcessOperator {
         Ok(())
     }
 
-    /// Fires the timers of a domain up to `up_to`, in the order of their timestamps; those set meanwhile, too.
+    /// Fires the timers of a domain up to `up_to`, in the order of their timestamps, those set meanwhile, too: some of them, and asks to be
+    /// called again if there are more.
     fn fire(&mut self, domain: TimeDomain, up_to: i64, context: &mut OperatorContext<'_>, out: &mut Output) -> Result<(), OperatorError> {
         let Some(timers) = self.timers else { return Ok(()) };
         for fired in 0_usize.. {
+            if fired == limits::BATCH_ROWS {
+                out.call_again();
+                break;
+            }
             if fired.is_multiple_of(TIMERS_AT_ONCE) {
                 context.state.make_room()?;
             }
@@ -307,6 +312,9 @@ impl Operator for ProcessOperator {
 
     fn on_watermark(&mut self, context: &mut OperatorContext<'_>, out: &mut Output) -> Result<(), OperatorError> {
         self.fire(TimeDomain::EventTime, context.watermark.0, context, out)?;
+        if out.is_called_again() {
+            return Ok(());
+        }
         self.event_time = context.watermark;
         context.state.set_time(context.now, self.event_time);
         Ok(())

@@ -12,20 +12,20 @@ use arrow::array::{ArrayRef, Int64Array, RecordBatch, TimestampMillisecondArray}
 use arrow::datatypes::SchemaRef;
 use std::task::Poll;
 
-/// Two subtasks: the first one has one row and then nothing more, the second one never has any. Neither ever says that it is idle.
+/// The first subtask has one row and then nothing more, others never have any. None ever says that it is idle.
 #[derive(Debug)]
-struct Silent;
+pub(super) struct Silent;
 
 struct SilentReader {
     row: Option<Batch>,
 }
 
-fn timed_schema() -> Schema {
+pub(super) fn timed_schema() -> Schema {
     let column = |name: &str, t: &str| Column { name: name.to_owned(), data_type: t.parse().unwrap() };
     Schema::new(vec![column("id", "BIGINT"), column("ts", "TIMESTAMP(3)")])
 }
 
-fn row(id: i64, ts: i64) -> Batch {
+pub(super) fn row(id: i64, ts: i64) -> Batch {
     let columns: Vec<ArrayRef> = vec![Arc::new(Int64Array::from(vec![id])), Arc::new(TimestampMillisecondArray::from(vec![ts]))];
     Batch::append(RecordBatch::try_new(timed_schema().to_arrow(), columns).unwrap())
 }
@@ -53,9 +53,10 @@ impl Source for Silent {
         &self,
         _context: &ConnectorContext,
         _restored: &[RecordBatch],
-        _metrics: &[OperatorMetrics],
+        metrics: &[OperatorMetrics],
     ) -> Result<Vec<Box<dyn SourceReader>>, ConnectorError> {
-        Ok(vec![Box::new(SilentReader { row: Some(row(1, 5_000)) }), Box::new(SilentReader { row: None })])
+        let reader = |at: usize| Box::new(SilentReader { row: (at == 0).then(|| row(1, 5_000)) }) as Box<dyn SourceReader>;
+        Ok((0..metrics.len()).map(reader).collect())
     }
 }
 
@@ -70,7 +71,7 @@ impl SourceReader for SilentReader {
 
 /// Takes everything; a snapshot of it takes so long by its clock.
 #[derive(Debug)]
-struct Slow(Arc<ManualClock>, Duration);
+pub(super) struct Slow(pub(super) Arc<ManualClock>, pub(super) Duration);
 
 impl Sink for Slow {
     fn describe(&self) -> String {
@@ -112,13 +113,13 @@ impl SinkWriter for Slow {
     fn close(&mut self) {}
 }
 
-async fn cancel(handle: &JobHandle) {
+pub(super) async fn cancel(handle: &JobHandle) {
     let (reply, answer) = oneshot::channel();
     handle.commands.send(JobCommand::Cancel { reply }).await.unwrap();
     answer.await.unwrap();
 }
 
-async fn checkpoint(handle: &JobHandle) -> Result<super::super::CheckpointReply, String> {
+pub(super) async fn checkpoint(handle: &JobHandle) -> Result<super::super::CheckpointReply, String> {
     let (reply, answer) = oneshot::channel();
     handle.commands.send(JobCommand::Checkpoint { full: false, trigger: TriggerId::from_u128(8), reply }).await.unwrap();
     answer.await.unwrap_or_else(|_| Err("the job has ended".to_owned()))
