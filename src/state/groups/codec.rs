@@ -5,7 +5,8 @@
 use super::keys;
 use super::layout::{FLAGS, GroupLayout, KEY, KeyForm, OWN_FLAGS};
 use super::multiset::Multiset;
-use super::rows::{MultisetKey, Rows, SideColumn};
+use super::rows::Rows;
+use super::sides::{MultisetKey, SideColumn};
 use crate::state::StateError;
 use crate::state::bytes::{Input, damaged, put_number, unzigzag, zigzag};
 use crate::state::rocksdb::{put_expiry, split_expiry};
@@ -53,18 +54,17 @@ pub(super) fn put_value(out: &mut Vec<u8>, layout: &GroupLayout, rows: &Rows, ro
         put_number(out, zigzag(*word as i64));
     }
     for side in 0..layout.sides.len() {
-        let at = row as usize;
-        match rows.side(side) {
-            Some(SideColumn::Bytes(values)) => match values.get(at).and_then(Option::as_deref) {
+        match rows.side(row, side) {
+            Some((SideColumn::Bytes(values), at)) => match values.get(at).and_then(Option::as_deref) {
                 None => put_number(out, 0),
                 Some(bytes) => {
                     put_number(out, bytes.len() as u64 + 1);
                     out.extend_from_slice(bytes);
                 }
             },
-            Some(SideColumn::Longs(sets, _)) => put_set(out, sets.get(at), |out, key| put_number(out, zigzag(*key))),
-            Some(SideColumn::Wides(sets, _)) => put_set(out, sets.get(at), |out, key| out.extend_from_slice(&key.to_le_bytes())),
-            Some(SideColumn::Texts(sets, _)) => put_set(out, sets.get(at), |out, key| {
+            Some((SideColumn::Longs(sets, _), at)) => put_set(out, sets.get(at), |out, key| put_number(out, zigzag(*key))),
+            Some((SideColumn::Wides(sets, _), at)) => put_set(out, sets.get(at), |out, key| out.extend_from_slice(&key.to_le_bytes())),
+            Some((SideColumn::Texts(sets, _), at)) => put_set(out, sets.get(at), |out, key| {
                 put_number(out, key.len() as u64);
                 out.extend_from_slice(key);
             }),
@@ -146,23 +146,23 @@ pub(super) fn read_value<'a>(value: &'a [u8], layout: &GroupLayout, rows: &mut R
         *word = unzigzag(input.number()?) as u64;
     }
     for side in 0..layout.sides.len() {
-        match rows.side(side) {
-            Some(SideColumn::Bytes(_)) => {
+        match rows.side(row, side) {
+            Some((SideColumn::Bytes(_), _)) => {
                 let bytes = match input.length()? {
                     0 => None,
                     length => Some(input.take(length - 1)?.into()),
                 };
                 *rows.bytes_mut(row, side).ok_or_else(damaged)? = bytes;
             }
-            Some(SideColumn::Longs(..)) => {
+            Some((SideColumn::Longs(..), _)) => {
                 let values = rows.multiset_mut::<i64>(row, side).ok_or_else(damaged)?;
                 set(&mut input, values, |input| Ok(unzigzag(input.number()?)))?;
             }
-            Some(SideColumn::Wides(..)) => {
+            Some((SideColumn::Wides(..), _)) => {
                 let values = rows.multiset_mut::<i128>(row, side).ok_or_else(damaged)?;
                 set(&mut input, values, |input| Ok(i128::from_le_bytes(input.array()?)))?;
             }
-            Some(SideColumn::Texts(..)) => {
+            Some((SideColumn::Texts(..), _)) => {
                 let values = rows.multiset_mut::<Box<[u8]>>(row, side).ok_or_else(damaged)?;
                 set(&mut input, values, |input| {
                     let length = input.length()?;

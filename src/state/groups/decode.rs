@@ -3,7 +3,7 @@
 use super::encode::wide;
 use super::keys::canonical_key;
 use super::layout::{AccumulatorField, FieldSlot, Storage, ValidBit};
-use super::rows::MultisetKey;
+use super::sides::MultisetKey;
 use super::{GroupRef, GroupTable};
 use crate::state::ttl::restored_stamp;
 use crate::state::words::{Words, ordered_of_double};

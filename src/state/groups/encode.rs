@@ -3,7 +3,8 @@
 use super::keys::{byte_array, key_columns};
 use super::layout::{AccumulatorField, FieldSlot, GroupLayout, ValidBit};
 use super::multiset::Multiset;
-use super::rows::{Rows, SideColumn};
+use super::rows::Rows;
+use super::sides::SideColumn;
 use crate::state::ttl::{Expiry, UNSTAMPED};
 use crate::state::words::{WordKind, Words, double_of_ordered, nulls_at};
 use crate::state::{StateDescriptor, StateError};
@@ -143,18 +144,18 @@ impl Reader<'_> {
 
     fn side(&self, side: usize, value_type: &DataType, saved_type: &DataType) -> Result<ArrayRef, StateError> {
         let broken = || StateError::Invariant(format!("there is no side column {side}"));
-        let (first, _) = self.groups.first().ok_or_else(broken)?;
-        match first.side(side).ok_or_else(broken)? {
+        let (first, row) = self.groups.first().ok_or_else(broken)?;
+        match first.side(*row, side).ok_or_else(broken)?.0 {
             SideColumn::Bytes(_) => {
-                let values = self.groups.iter().map(|(rows, row)| match rows.side(side) {
-                    Some(SideColumn::Bytes(values)) => values.get(*row as usize)?.as_deref(),
+                let values = self.groups.iter().map(|(rows, row)| match rows.side(*row, side) {
+                    Some((SideColumn::Bytes(values), at)) => values.get(at)?.as_deref(),
                     _ => None,
                 });
                 byte_array(values, Some(value_type))
             }
             SideColumn::Longs(..) => {
-                let sets = self.groups.iter().map(|(rows, row)| match rows.side(side) {
-                    Some(SideColumn::Longs(sets, _)) => sets.get(*row as usize),
+                let sets = self.groups.iter().map(|(rows, row)| match rows.side(*row, side) {
+                    Some((SideColumn::Longs(sets, _), at)) => sets.get(at),
                     _ => None,
                 });
                 let double = WordKind::of(value_type) == Some(WordKind::Double);
@@ -168,15 +169,15 @@ impl Reader<'_> {
                 })
             }
             SideColumn::Wides(..) => {
-                let sets = self.groups.iter().map(|(rows, row)| match rows.side(side) {
-                    Some(SideColumn::Wides(sets, _)) => sets.get(*row as usize),
+                let sets = self.groups.iter().map(|(rows, row)| match rows.side(*row, side) {
+                    Some((SideColumn::Wides(sets, _), at)) => sets.get(at),
                     _ => None,
                 });
                 map_array(sets, saved_type, |values| Ok(Words::Wide(values.iter().map(|v| **v).collect()).into_array(None, value_type)?))
             }
             SideColumn::Texts(..) => {
-                let sets = self.groups.iter().map(|(rows, row)| match rows.side(side) {
-                    Some(SideColumn::Texts(sets, _)) => sets.get(*row as usize),
+                let sets = self.groups.iter().map(|(rows, row)| match rows.side(*row, side) {
+                    Some((SideColumn::Texts(sets, _), at)) => sets.get(at),
                     _ => None,
                 });
                 map_array(sets, saved_type, |values| byte_array(values.iter().map(|v| Some(v.as_ref())), Some(value_type)))

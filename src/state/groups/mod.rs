@@ -18,6 +18,7 @@ mod pages;
 mod payload;
 mod reminders;
 mod rows;
+mod sides;
 mod spill;
 mod stored;
 mod unread;
@@ -28,8 +29,8 @@ pub(in crate::state) use keys::key_columns;
 pub use layout::{AccumulatorField, AccumulatorLayout, FieldSlot, GroupLayout, Storage, ValidBit, group_descriptor};
 pub use multiset::{Multiset, MultisetOrder};
 pub(in crate::state) use payload::{Extent, FrozenPayload, NoPayload, Payload};
-pub use rows::MultisetKey;
 pub(in crate::state) use rows::Rows;
+pub use sides::MultisetKey;
 pub(in crate::state) use spill::StoreKey;
 pub(in crate::state) use stored::{StoredGroups, StoredSource, key_group_of_row, read_row};
 
@@ -103,10 +104,7 @@ impl Table {
                 }
                 rows
             }
-            Err(shared) => {
-                self.spilled.note_copy(&shared, shared.arena_bytes());
-                Rows::over(shared, clean)
-            }
+            Err(shared) => Rows::over(shared, clean),
         };
         self.rows.pages().is_over()
     }
@@ -117,7 +115,7 @@ impl Table {
             return Arc::clone(frozen);
         }
         // The snapshot before is done, unless checkpoints overlap.
-        if let Some(below) = self.rows.pages_mut().settle(stride) {
+        if let Some(below) = self.rows.settle(stride) {
             self.spilled.note_copy(&below, self.rows.bytes(stride));
         }
         let frozen = Arc::new(std::mem::take(&mut self.rows));
@@ -366,8 +364,8 @@ impl GroupTable {
         let (stride, mut left) = (self.layout.stride, ABSORBED_AT_ONCE);
         self.over = false;
         for table in self.tables.iter_mut().filter(|table| table.rows.pages().is_over()) {
-            let bytes = table.rows.pages().copied_bytes(stride);
-            if left > 0 && table.rows.pages_mut().absorb(stride) {
+            let bytes = table.rows.copied_bytes(stride);
+            if left > 0 && table.rows.absorb(stride) {
                 left = left.saturating_sub(bytes);
             } else {
                 self.over = true;

@@ -30,6 +30,17 @@ struct Over {
     copied: usize,
 }
 
+/// What became of the rows below.
+#[derive(Debug)]
+pub(super) enum Absorbed {
+    /// There were none.
+    Nothing,
+    /// Somebody else still reads them.
+    Still,
+    /// Their words lie in one piece with those that were above; this is what else they had.
+    Below(Rows),
+}
+
 /// What the dirty bits of a page's rows mean.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 enum Dirt {
@@ -254,34 +265,35 @@ impl Pages {
         self.over.as_ref().map_or(0, |over| over.copied * self.page_words(stride) * size_of::<u64>())
     }
 
-    /// Takes back the rows below if nobody else reads them any more. True if all rows lie in one piece now.
-    pub(super) fn absorb(&mut self, stride: usize) -> bool {
-        let Some(over) = self.over.take() else { return true };
+    /// The rows below, which somebody else may read.
+    pub(super) fn below(&self) -> Option<&Rows> {
+        self.over.as_ref().map(|over| &*over.below)
+    }
+
+    /// Takes back the rows below if nobody else reads them any more.
+    pub(super) fn absorb(&mut self, stride: usize) -> Absorbed {
+        let Some(over) = self.over.take() else { return Absorbed::Nothing };
         let Over { below, pages, copied } = *over;
         match Arc::try_unwrap(below) {
-            Ok(below) => {
+            Ok(mut below) => {
                 let words = self.page_words(stride);
-                let mut flat = below.into_pages().flat;
+                let mut flat = std::mem::take(&mut below.pages_mut().flat);
                 if flat.capacity() < pages.len() * words {
                     flat = flat.resized(pages.len() * words);
                 }
                 lay_upon(&mut flat, &pages, words);
                 self.flat = flat;
-                true
+                Absorbed::Below(below)
             }
             Err(below) => {
                 self.over = Some(Box::new(Over { below, pages, copied }));
-                false
+                Absorbed::Still
             }
         }
     }
 
-    /// Brings all rows into one piece: takes back those below, or copies them if somebody else still reads them. Returns what lay below
-    /// then.
+    /// Copies the rows below, which somebody else still reads; returns them.
     pub(super) fn settle(&mut self, stride: usize) -> Option<Arc<Rows>> {
-        if self.absorb(stride) {
-            return None;
-        }
         let over = self.over.take()?;
         let words = self.page_words(stride);
         let below = &over.below.pages().flat;
@@ -339,9 +351,9 @@ mod tests {
         after.pages_mut().row_mut(17, STRIDE)[5] = 9;
         assert_eq!((after.pages().row(17, STRIDE)[5], shared.pages().row(17, STRIDE)[5]), (9, 0));
         assert_eq!(after.pages().copied_bytes(STRIDE), PAGE_WORDS * size_of::<u64>());
-        assert!(!after.pages_mut().absorb(STRIDE) && after.pages().is_over());
+        assert!(!after.absorb(STRIDE) && after.pages().is_over());
         drop(shared);
-        assert!(after.pages_mut().absorb(STRIDE) && !after.pages().is_over());
+        assert!(after.absorb(STRIDE) && !after.pages().is_over());
         assert_eq!((after.pages().row(17, STRIDE)[5], after.pages().row(3, STRIDE)[5]), (9, 7));
         assert_eq!(after.pages().copied_bytes(STRIDE), 0);
         assert!(!after.pages().is_dirty(3, STRIDE), "the barrier took it");
@@ -358,7 +370,7 @@ mod tests {
         let mut after = Rows::over(Arc::clone(&shared), false);
         after.pages_mut().soiled_row_mut(4, STRIDE);
         assert!([3, 4, 20].into_iter().all(|row| after.pages().is_dirty(row, STRIDE)));
-        assert!(after.pages_mut().settle(STRIDE).is_some(), "it is still read");
+        assert!(after.settle(STRIDE).is_some(), "it is still read");
         assert_eq!(after.pages().dirty_rows(ROWS, STRIDE).collect::<Vec<_>>(), [3, 4, 20]);
         assert!(after.pages().at_most_dirty() >= 3);
     }
@@ -379,7 +391,7 @@ mod tests {
                         dirty.insert(row);
                     }
                     6 | 7 => {
-                        now.pages_mut().settle(STRIDE);
+                        now.settle(STRIDE);
                         let frozen = Arc::new(std::mem::take(&mut now));
                         let found: Vec<u32> = frozen.pages().dirty_rows(ROWS, STRIDE).collect();
                         prop_assert_eq!(&found, &dirty.iter().copied().collect::<Vec<_>>());
@@ -392,7 +404,7 @@ mod tests {
                     }
                     8 => drop(read.pop()),
                     _ => {
-                        now.pages_mut().absorb(STRIDE);
+                        now.absorb(STRIDE);
                     }
                 }
                 prop_assert_eq!(now.pages().row(row, STRIDE)[5], model.get(&row).copied().unwrap_or(0));

@@ -2,12 +2,12 @@
 //! which they came; rows of deleted groups are used again.
 
 use super::keys::NULL_BITS;
-use super::layout::{FLAGS, GroupLayout, KEY, LIVE, OWN_FLAGS, Storage};
-use super::multiset::{Multiset, MultisetOrder};
-use super::pages::Pages;
+use super::layout::{FLAGS, GroupLayout, KEY, LIVE, OWN_FLAGS};
+use super::multiset::Multiset;
+use super::pages::{Absorbed, Pages};
+use super::sides::{MultisetKey, SideColumn};
 use crate::state::StateError;
 use crate::state::ttl::Expiry;
-use arrow::datatypes::DataType;
 use std::sync::Arc;
 
 /// See the module.
@@ -16,84 +16,19 @@ pub(in crate::state) struct Rows {
     pages: Pages,
     len: u32,
     free: Vec<u32>,
+    /// Long keys, behind those of the rows below.
     arena: Vec<u8>,
+    /// Bytes of the arena of the rows below.
+    arena_below: usize,
     /// Bytes of the arena that belong to no row any more.
     garbage: usize,
     sides: Vec<SideColumn>,
+    /// Where there are rows below: for each row where its values lie in `sides`, from 1 on; 0: they are as they are below. Empty: all are.
+    places: Vec<u32>,
 }
 
-/// One value a row, of no fixed width.
-#[derive(Debug, Clone)]
-pub enum SideColumn {
-    Bytes(Vec<Option<Box<[u8]>>>),
-    Longs(Vec<Multiset<i64>>, MultisetOrder),
-    Wides(Vec<Multiset<i128>>, MultisetOrder),
-    Texts(Vec<Multiset<Box<[u8]>>>, MultisetOrder),
-}
-
-impl SideColumn {
-    fn new(storage: Storage, data_type: &DataType) -> Self {
-        match (storage, data_type) {
-            (Storage::Fixed | Storage::Bytes, _) => Self::Bytes(Vec::new()),
-            (Storage::Multiset(order), DataType::Decimal128(_, _)) => Self::Wides(Vec::new(), order),
-            (Storage::Multiset(order), DataType::Utf8 | DataType::Binary) => Self::Texts(Vec::new(), order),
-            (Storage::Multiset(order), _) => Self::Longs(Vec::new(), order),
-        }
-    }
-
-    fn push(&mut self) {
-        match self {
-            Self::Bytes(values) => values.push(None),
-            Self::Longs(sets, order) => sets.push(Multiset::new(*order)),
-            Self::Wides(sets, order) => sets.push(Multiset::new(*order)),
-            Self::Texts(sets, order) => sets.push(Multiset::new(*order)),
-        }
-    }
-
-    /// About the bytes of one value, with what maps and allocations need beside it.
-    fn weigh(&self, row: usize) -> usize {
-        match self {
-            Self::Bytes(values) => 16 + values.get(row).and_then(Option::as_ref).map_or(0, |bytes| bytes.len() + 16),
-            Self::Longs(sets, _) => sets.get(row).map_or(0, |set| 48 + 40 * set.len()),
-            Self::Wides(sets, _) => sets.get(row).map_or(0, |set| 48 + 64 * set.len()),
-            // The values of one group are taken to be about as long as one of them.
-            Self::Texts(sets, _) => sets.get(row).map_or(0, |set| 48 + set.len() * (64 + set.any().map_or(0, |value| value.len()))),
-        }
-    }
-
-    fn clear(&mut self, row: usize) {
-        match self {
-            Self::Bytes(values) => values[row] = None,
-            Self::Longs(sets, _) => sets[row].clear(),
-            Self::Wides(sets, _) => sets[row].clear(),
-            Self::Texts(sets, _) => sets[row].clear(),
-        }
-    }
-}
-
-/// What the values of a multiset are, and in which side columns such multisets lie.
-pub trait MultisetKey: Ord + std::hash::Hash + Clone + Send {
-    #[doc(hidden)]
-    fn sets(column: &mut SideColumn) -> Option<&mut Vec<Multiset<Self>>>;
-}
-
-impl MultisetKey for i64 {
-    fn sets(column: &mut SideColumn) -> Option<&mut Vec<Multiset<Self>>> {
-        if let SideColumn::Longs(sets, _) = column { Some(sets) } else { None }
-    }
-}
-
-impl MultisetKey for i128 {
-    fn sets(column: &mut SideColumn) -> Option<&mut Vec<Multiset<Self>>> {
-        if let SideColumn::Wides(sets, _) = column { Some(sets) } else { None }
-    }
-}
-
-impl MultisetKey for Box<[u8]> {
-    fn sets(column: &mut SideColumn) -> Option<&mut Vec<Multiset<Self>>> {
-        if let SideColumn::Texts(sets, _) = column { Some(sets) } else { None }
-    }
-}
+/// About the bytes of a value in a side column that is copied.
+const COPY_BYTES: usize = 64;
 
 /// Bits of the key word that hold a key's length in the arena.
 const LENGTH_BITS: u32 = 27;
@@ -105,12 +40,114 @@ impl Rows {
         Self { pages: Pages::new(layout.stride), sides, ..Self::default() }
     }
 
-    /// The same rows to be changed, while somebody else reads `rows` as they are. Words are copied page by page when they are changed, all
-    /// else now. `clean`: the store has them as they are.
+    /// The same rows to be changed, while somebody else reads `rows` as they are. Words are copied page by page when they are changed, side
+    /// columns row by row; long keys do not change. `clean`: the store has them as they are.
     pub(super) fn over(rows: Arc<Self>, clean: bool) -> Self {
-        let (free, arena, sides) = (rows.free.clone(), rows.arena.clone(), rows.sides.clone());
-        let (len, garbage) = (rows.len, rows.garbage);
-        Self { pages: Pages::over(rows, clean), len, free, arena, garbage, sides }
+        let (free, sides) = (rows.free.clone(), rows.sides.iter().map(SideColumn::anew).collect());
+        let (len, garbage, arena_below) = (rows.len, rows.garbage, rows.arena.len());
+        Self { pages: Pages::over(rows, clean), len, free, arena: Vec::new(), arena_below, garbage, sides, places: Vec::new() }
+    }
+
+    /// Takes back the rows below if nobody else reads them any more. True if there are none now.
+    pub(super) fn absorb(&mut self, stride: usize) -> bool {
+        match self.pages.absorb(stride) {
+            Absorbed::Nothing => true,
+            Absorbed::Still => false,
+            Absorbed::Below(below) => {
+                self.take_back(below);
+                true
+            }
+        }
+    }
+
+    /// Makes these the only rows: takes back those below, or copies them if somebody else still reads them. Returns what lay below then.
+    pub(super) fn settle(&mut self, stride: usize) -> Option<Arc<Self>> {
+        if self.absorb(stride) {
+            return None;
+        }
+        let below = self.pages.settle(stride)?;
+        let copy = Self { arena: below.arena.clone(), sides: below.sides.clone(), ..Self::default() };
+        self.take_back(copy);
+        Some(below)
+    }
+
+    /// Keys and side columns of the rows below, and what came since, become one.
+    fn take_back(&mut self, below: Self) {
+        let tail = std::mem::replace(&mut self.arena, below.arena);
+        self.arena.extend_from_slice(&tail);
+        self.arena_below = 0;
+        let places = std::mem::take(&mut self.places);
+        for (side, below) in self.sides.iter_mut().zip(below.sides) {
+            let mut written = std::mem::replace(side, below);
+            for (row, place) in places.iter().enumerate().filter(|(_, place)| **place != 0) {
+                while side.len() <= row {
+                    side.push();
+                }
+                side.put_back(row, &mut written, *place as usize - 1);
+            }
+            // Rows that are new and have nothing there.
+            while side.len() < self.len as usize {
+                side.push();
+            }
+        }
+    }
+
+    /// The rows below, if there are any.
+    fn below(&self) -> Option<&Self> {
+        self.pages.below()
+    }
+
+    /// Where the values of a row in side columns are to be read.
+    fn side_place(&self, row: u32) -> (&Self, usize) {
+        match self.below() {
+            None => (self, row as usize),
+            Some(below) => match self.places.get(row as usize) {
+                None | Some(0) => (below, row as usize),
+                Some(place) => (self, *place as usize - 1),
+            },
+        }
+    }
+
+    /// Where the values of a row in side columns are to be written.
+    #[inline]
+    fn side_slot(&mut self, row: u32) -> usize {
+        if self.pages.is_over() { self.side_slot_over(row as usize, true) } else { row as usize }
+    }
+
+    /// `copy`: with the values that lie below.
+    #[cold]
+    fn side_slot_over(&mut self, row: usize, copy: bool) -> usize {
+        if self.places.len() <= row {
+            // All at once: zeroed memory costs nothing before it is used.
+            let rows = (self.len as usize).max(row + 1);
+            if self.places.is_empty() {
+                self.places = vec![0; rows];
+            }
+            self.places.resize(rows, 0);
+        }
+        let place = self.places[row];
+        if place != 0 {
+            return place as usize - 1;
+        }
+        let Some(at) = self.sides.first().map(SideColumn::len) else { return row };
+        let below = self.pages.below().filter(|below| copy && row < below.len as usize);
+        for (number, side) in self.sides.iter_mut().enumerate() {
+            match below {
+                Some(below) => side.push_copy(&below.sides[number], row),
+                None => side.push(),
+            }
+        }
+        self.places[row] = at as u32 + 1;
+        at
+    }
+
+    /// Empties the values of a row in side columns.
+    fn clear_sides(&mut self, row: u32) {
+        if self.sides.is_empty() {
+            return;
+        }
+        let slot = if self.pages.is_over() { self.side_slot_over(row as usize, false) } else { row as usize };
+        self.sides.iter_mut().for_each(|side| side.clear(slot));
     }
 
     pub(super) fn pages(&self) -> &Pages {
@@ -121,8 +158,10 @@ impl Rows {
         &mut self.pages
     }
 
-    pub(super) fn into_pages(self) -> Pages {
-        self.pages
+    /// About the bytes of what lies below as well, because a snapshot reads it.
+    pub(super) fn copied_bytes(&self, stride: usize) -> usize {
+        let values = if self.pages.is_over() { self.sides.iter().map(SideColumn::len).sum() } else { 0 };
+        self.pages.copied_bytes(stride) + values * COPY_BYTES
     }
 
     /// Rows in use.
@@ -137,17 +176,13 @@ impl Rows {
 
     /// Bytes that rows in use need, without side columns.
     pub(super) fn bytes(&self, stride: usize) -> usize {
-        self.live() * stride * size_of::<u64>() + self.arena.len() - self.garbage
-    }
-
-    /// Bytes of the arena.
-    pub(super) fn arena_bytes(&self) -> usize {
-        self.arena.len()
+        self.live() * stride * size_of::<u64>() + self.arena_below + self.arena.len() - self.garbage
     }
 
     /// About the bytes that a row needs in side columns.
     pub(super) fn weigh(&self, row: u32) -> usize {
-        self.sides.iter().map(|side| side.weigh(row as usize)).sum()
+        let (rows, slot) = self.side_place(row);
+        rows.sides.iter().map(|side| side.weigh(slot)).sum()
     }
 
     /// The numbers of the rows in use, in order.
@@ -187,8 +222,8 @@ impl Rows {
             }
             self.pages.reach(row, stride);
             self.len += 1;
-            for side in &mut self.sides {
-                side.push();
+            if !self.pages.is_over() {
+                self.sides.iter_mut().for_each(SideColumn::push);
             }
             row
         };
@@ -201,9 +236,7 @@ impl Rows {
         let words = self.row_mut(row, layout.stride);
         words[FLAGS] &= OWN_FLAGS | NULL_BITS;
         words[layout.records..layout.words].fill(0);
-        for side in &mut self.sides {
-            side.clear(row as usize);
-        }
+        self.clear_sides(row);
     }
 
     /// Gives row `row` back. `in_arena`: its key lies in the arena.
@@ -212,11 +245,9 @@ impl Rows {
             self.garbage += self.arena_key(row, stride).len();
         }
         self.row_mut(row, stride).fill(0);
-        for side in &mut self.sides {
-            side.clear(row as usize);
-        }
+        self.clear_sides(row);
         self.free.push(row);
-        if in_arena && self.garbage > 4096 && self.garbage * 2 > self.arena.len() {
+        if in_arena && !self.pages.is_over() && self.garbage > 4096 && self.garbage * 2 > self.arena.len() {
             self.compact(stride);
         }
     }
@@ -226,12 +257,15 @@ impl Rows {
     pub(super) fn arena_key(&self, row: u32, stride: usize) -> &[u8] {
         let place = self.row(row, stride)[KEY];
         let (start, length) = ((place >> LENGTH_BITS) as usize, (place & LENGTH_MASK) as usize);
-        &self.arena[start..start + length]
+        match self.below() {
+            Some(below) if start < self.arena_below => &below.arena[start..start + length],
+            _ => &self.arena[start - self.arena_below..start - self.arena_below + length],
+        }
     }
 
     /// Stores the key of a row that has none yet.
     pub(super) fn set_arena_key(&mut self, row: u32, stride: usize, key: &[u8]) -> Result<(), StateError> {
-        let start = self.arena.len() as u64;
+        let start = (self.arena_below + self.arena.len()) as u64;
         if key.len() as u64 > LENGTH_MASK || start >> (64 - LENGTH_BITS) != 0 {
             return Err(StateError::Invariant(format!("a key of {} bytes: a key may have 134,217,727 bytes", key.len())));
         }
@@ -255,15 +289,18 @@ impl Rows {
         self.garbage = 0;
     }
 
-    pub(super) fn side(&self, side: usize) -> Option<&SideColumn> {
-        self.sides.get(side)
+    /// The side column in which the value of row `row` lies, and where in it.
+    pub(super) fn side(&self, row: u32, side: usize) -> Option<(&SideColumn, usize)> {
+        let (rows, slot) = self.side_place(row);
+        rows.sides.get(side).map(|side| (side, slot))
     }
 
     /// The bytes of row `row` in side column `side`, if that holds bytes.
     #[inline]
     pub(super) fn bytes_mut(&mut self, row: u32, side: usize) -> Option<&mut Option<Box<[u8]>>> {
+        let slot = self.side_slot(row);
         match self.sides.get_mut(side)? {
-            SideColumn::Bytes(values) => values.get_mut(row as usize),
+            SideColumn::Bytes(values) => values.get_mut(slot),
             _ => None,
         }
     }
@@ -271,6 +308,7 @@ impl Rows {
     /// The multiset of row `row` in side column `side`, if that holds multisets of `K`.
     #[inline]
     pub(super) fn multiset_mut<K: MultisetKey>(&mut self, row: u32, side: usize) -> Option<&mut Multiset<K>> {
-        K::sets(self.sides.get_mut(side)?)?.get_mut(row as usize)
+        let slot = self.side_slot(row);
+        K::sets(self.sides.get_mut(side)?)?.get_mut(slot)
     }
 }

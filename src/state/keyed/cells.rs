@@ -22,13 +22,13 @@ pub(in crate::state) struct Cells {
 
 impl Cells {
     #[inline]
-    fn get(&self, slot: usize) -> Option<&Datum> {
+    pub(super) fn get(&self, slot: usize) -> Option<&Datum> {
         self.values.get(slot).filter(|value| !value.is_null())
     }
 
     /// The place of a slot's value. `stamp`: what is written there expires then.
     #[inline]
-    fn place(&mut self, slot: usize, stamp: Option<Stamp>) -> &mut Datum {
+    pub(super) fn place(&mut self, slot: usize, stamp: Option<Stamp>) -> &mut Datum {
         if slot >= self.values.len() {
             self.values.resize(slot + 1, Datum::Null);
         }
@@ -51,6 +51,18 @@ impl Cells {
 }
 
 impl Column for Cells {
+    fn push_copy(&mut self, other: &Self, slot: usize) {
+        self.values.push(other.values.get(slot).cloned().unwrap_or_default());
+        if !self.stamps.is_empty() || other.stamp(slot) != UNSTAMPED {
+            self.restamp(self.values.len() - 1, other.stamp(slot));
+        }
+    }
+
+    fn put_back(&mut self, slot: usize, other: &mut Self, from: usize) {
+        let stamps = !self.stamps.is_empty() || !other.stamps.is_empty();
+        *self.place(slot, stamps.then(|| other.stamp(from))) = std::mem::take(&mut other.values[from]);
+    }
+
     fn slots(&self) -> usize {
         self.values.len()
     }
@@ -127,25 +139,37 @@ impl Table<Cells> {
         {
             return Some(last);
         }
-        self.read(key).get(key.row as usize)
+        self.there(key)
+    }
+
+    #[inline]
+    fn there(&self, key: KeyRef) -> Option<&Datum> {
+        let (column, slot) = self.read(key);
+        column.get(slot)
+    }
+
+    #[inline]
+    fn place(&mut self, key: KeyRef, stamp: Option<Stamp>) -> &mut Datum {
+        let (column, slot) = self.write(key);
+        column.place(slot, stamp)
     }
 
     /// What reading does to a value with TTL. True if it has expired and may still be seen.
     fn look(&mut self, keys: &mut KeyTable, key: KeyRef, expiry: Expiry, last: &mut Datum) -> bool {
-        let slot = key.row as usize;
         self.accesses += 1;
-        let column = self.read(key);
+        let (column, slot) = self.read(key);
         if column.get(slot).is_none() {
             return false;
         }
         let stamp = column.stamp(slot);
         if expiry.is_expired(stamp) {
-            *last = std::mem::take(self.write(key).place(slot, None));
+            *last = std::mem::take(self.place(key, None));
             self.note(keys, key, Entries { before: 1, after: 0 });
             return expiry.return_expired;
         }
         if expiry.restamps(stamp) {
-            self.write(key).restamp(slot, expiry.stamp);
+            let (column, slot) = self.write(key);
+            column.restamp(slot, expiry.stamp);
         }
         false
     }
@@ -155,7 +179,7 @@ impl Table<Cells> {
     pub(in crate::state) fn set(&mut self, keys: &mut KeyTable, key: KeyRef, value: Datum) {
         let stamp = self.expiry.map(|expiry| expiry.stamp);
         self.accesses += 1;
-        let place = self.write(key).place(key.row as usize, stamp);
+        let place = self.place(key, stamp);
         let (was, is) = (!place.is_null(), !value.is_null());
         *place = value;
         self.note(keys, key, Entries { before: usize::from(was), after: usize::from(is) });
@@ -163,7 +187,7 @@ impl Table<Cells> {
 
     /// Clears the value; copies nothing if there is none.
     pub(in crate::state) fn clear(&mut self, keys: &mut KeyTable, key: KeyRef) {
-        if self.read(key).get(key.row as usize).is_some() {
+        if self.there(key).is_some() {
             self.set(keys, key, Datum::Null);
         }
     }
@@ -172,8 +196,7 @@ impl Table<Cells> {
     pub(in crate::state) fn add(&mut self, keys: &mut KeyTable, key: KeyRef, value: Datum, fold: &Fold) -> Result<(), StateError> {
         let expiry = self.expiry;
         self.accesses += 1;
-        let slot = key.row as usize;
-        let column = self.write(key);
+        let (column, slot) = self.write(key);
         let expired = expiry.is_some_and(|expiry| expiry.is_expired(column.stamp(slot)));
         let place = column.place(slot, expiry.map(|expiry| expiry.stamp));
         let was = !place.is_null();
@@ -191,7 +214,7 @@ impl restore::Load for Table<Cells> {
     fn load(&mut self, keys: &mut KeyTable, key: KeyRef, row: &mut [Datum], stamp: Stamp) -> Result<(), String> {
         let Some(value) = row.first_mut().map(std::mem::take).filter(|value| !value.is_null()) else { return Ok(()) };
         let stamp = self.expiry.map(|_| stamp);
-        let place = self.write(key).place(key.row as usize, stamp);
+        let place = self.place(key, stamp);
         if !place.is_null() {
             return Err("a key was saved twice".to_owned());
         }

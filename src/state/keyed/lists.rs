@@ -76,6 +76,14 @@ impl Lists {
 }
 
 impl Column for Lists {
+    fn push_copy(&mut self, other: &Self, slot: usize) {
+        self.lists.push(other.lists.get(slot).cloned().unwrap_or_default());
+    }
+
+    fn put_back(&mut self, slot: usize, other: &mut Self, from: usize) {
+        *self.place(slot) = std::mem::take(&mut other.lists[from]);
+    }
+
     fn slots(&self) -> usize {
         self.lists.len()
     }
@@ -152,18 +160,28 @@ impl Table<Lists> {
         {
             return last;
         }
-        self.read(key).get(key.row as usize).map_or(&[], |list| &list.values)
+        self.there(key).map_or(&[], |list| &list.values)
+    }
+
+    fn there(&self, key: KeyRef) -> Option<&List> {
+        let (column, slot) = self.read(key);
+        column.get(slot)
+    }
+
+    fn place(&mut self, key: KeyRef) -> &mut List {
+        let (column, slot) = self.write(key);
+        column.place(slot)
     }
 
     /// What reading does to a list with TTL. True if `last` holds what is to be seen.
     fn look(&mut self, keys: &mut KeyTable, key: KeyRef, expiry: &Expiry, last: &mut Vec<Datum>) -> bool {
         self.accesses += 1;
-        let Some(list) = self.read(key).get(key.row as usize) else { return false };
+        let Some(list) = self.there(key) else { return false };
         let expired = list.any(|stamp| expiry.is_expired(stamp));
         if !expired && !list.any(|stamp| expiry.restamps(stamp)) {
             return false;
         }
-        let list = self.write(key).place(key.row as usize);
+        let list = self.place(key);
         let shows = expired && expiry.return_expired;
         if shows {
             last.clone_from(&list.values);
@@ -182,7 +200,7 @@ impl Table<Lists> {
         }
         let stamp = self.expiry.map(|expiry| expiry.stamp);
         self.accesses += 1;
-        let list = self.write(key).place(key.row as usize);
+        let list = self.place(key);
         list.push(value, stamp);
         let after = list.values.len();
         self.note(keys, key, Entries { before: after - 1, after });
@@ -196,10 +214,10 @@ impl Table<Lists> {
         }
         let stamp = self.expiry.map(|expiry| expiry.stamp);
         self.accesses += 1;
-        if values.is_empty() && self.read(key).get(key.row as usize).is_none() {
+        if values.is_empty() && self.there(key).is_none() {
             return Ok(());
         }
-        let list = self.write(key).place(key.row as usize);
+        let list = self.place(key);
         let entries = Entries { before: list.values.len(), after: values.len() };
         list.stamps = stamp.map(|stamp| vec![stamp; values.len()]).unwrap_or_default();
         list.values = values;
@@ -217,7 +235,7 @@ impl restore::Load for Table<Lists> {
     fn load(&mut self, keys: &mut KeyTable, key: KeyRef, row: &mut [Datum], stamp: Stamp) -> Result<(), String> {
         let [index, value] = row else { return Err("a list element needs an index and a value".to_owned()) };
         let stamp = self.expiry.map(|_| stamp);
-        let list = self.write(key).place(key.row as usize);
+        let list = self.place(key);
         if index.as_long() != Some(list.values.len() as i64) {
             return Err(format!(
                 "the elements of a list must be saved in their order, 0, 1, …; element {} has index {index:?}",

@@ -1,5 +1,6 @@
 //! A map a key: map state, sorted by its keys. Each entry has its own TTL.
 
+use super::entries::{Entry, EntryIter, EntryMap};
 use super::fold::Fold;
 use super::keys::KeyTable;
 use super::snapshot::Encoder;
@@ -10,26 +11,23 @@ use crate::state::StateError;
 use crate::state::bytes::{Input, damaged, put_number};
 use crate::state::ttl::{Expiry, Stamp, UNSTAMPED};
 use crate::types::{Datum, DatumError, decode_datum, encode_datum};
-use std::collections::{BTreeMap, btree_map};
-
-/// The value of an entry.
-#[derive(Debug, Clone)]
-struct Entry {
-    value: Datum,
-    stamp: Stamp,
-}
-
-type Map = BTreeMap<Datum, Entry>;
+use std::fmt;
 
 /// See the module.
 #[derive(Debug, Clone, Default)]
 pub(in crate::state) struct Maps {
-    maps: Vec<Map>,
+    maps: Vec<EntryMap>,
 }
 
 /// The entries of a map, sorted by key.
-#[derive(Debug, Clone)]
-pub struct MapEntries<'a>(Option<btree_map::Iter<'a, Datum, Entry>>);
+#[derive(Clone)]
+pub struct MapEntries<'a>(Option<EntryIter<'a>>);
+
+impl fmt::Debug for MapEntries<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.clone()).finish()
+    }
+}
 
 impl<'a> Iterator for MapEntries<'a> {
     type Item = (&'a Datum, &'a Datum);
@@ -47,48 +45,48 @@ impl ExactSizeIterator for MapEntries<'_> {}
 
 /// What of a map has expired and may be seen once more.
 #[derive(Debug, Default)]
-pub(in crate::state) struct LastEntries(Map);
+pub(in crate::state) struct LastEntries(EntryMap);
 
 impl Maps {
-    fn get(&self, slot: usize) -> Option<&Map> {
+    fn get(&self, slot: usize) -> Option<&EntryMap> {
         self.maps.get(slot).filter(|map| !map.is_empty())
     }
 
-    fn place(&mut self, slot: usize) -> &mut Map {
+    fn place(&mut self, slot: usize) -> &mut EntryMap {
         if slot >= self.maps.len() {
-            self.maps.resize(slot + 1, Map::new());
+            self.maps.resize(slot + 1, EntryMap::default());
         }
         &mut self.maps[slot]
     }
 }
 
-fn refresh(map: &mut Map, expiry: &Expiry, all: bool) {
-    map.retain(|_, entry| !expiry.is_expired(entry.stamp));
-    for entry in map.values_mut().filter(|entry| all || entry.stamp == UNSTAMPED) {
-        entry.stamp = expiry.stamp;
-    }
-}
-
 impl Column for Maps {
+    fn push_copy(&mut self, other: &Self, slot: usize) {
+        self.maps.push(other.maps.get(slot).cloned().unwrap_or_default());
+    }
+
+    fn put_back(&mut self, slot: usize, other: &mut Self, from: usize) {
+        *self.place(slot) = std::mem::take(&mut other.maps[from]);
+    }
+
     fn slots(&self) -> usize {
         self.maps.len()
     }
 
     fn is_due(&self, slot: usize, expiry: &Expiry) -> bool {
-        let is_due = |entry: &Entry| expiry.is_expired(entry.stamp) || entry.stamp == UNSTAMPED && expiry.stamp != UNSTAMPED;
-        self.get(slot).is_some_and(|map| map.values().any(is_due))
+        self.get(slot).is_some_and(|map| map.is_due(expiry))
     }
 
     fn sweep(&mut self, slot: usize, expiry: &Expiry) -> Entries {
         let map = self.place(slot);
         let before = map.len();
-        refresh(map, expiry, false);
+        map.sweep(expiry);
         Entries { before, after: map.len() }
     }
 
     fn encode(&self, expiry: Option<&Expiry>, into: &mut Encoder) -> Result<(), DatumError> {
         for (slot, map) in self.maps.iter().enumerate() {
-            for (key, entry) in map {
+            for (key, entry) in map.iter() {
                 if expiry.is_none_or(|expiry| !expiry.is_expired(entry.stamp)) {
                     into.row(slot as u32, &[key, &entry.value], entry.stamp)?;
                 }
@@ -116,28 +114,26 @@ impl Slots for Maps {
     fn put(&self, slot: usize, out: &mut Vec<u8>) -> Option<Stamp> {
         let map = self.get(slot)?;
         put_number(out, map.len() as u64);
-        for (key, entry) in map {
+        for (key, entry) in map.iter() {
             put_stamp(out, entry.stamp);
             encode_datum(key, out);
             encode_datum(&entry.value, out);
         }
-        map.values().map(|entry| entry.stamp).max()
+        map.iter().map(|(_, entry)| entry.stamp).max()
     }
 
     fn empty(&mut self, slot: usize) {
         if self.get(slot).is_some() {
-            *self.place(slot) = Map::new();
+            *self.place(slot) = EntryMap::default();
         }
     }
 
     fn weigh(&self, slot: usize) -> usize {
-        let entries = |map: &Map| {
-            let values = map.first_key_value().into_iter().chain(map.last_key_value());
-            let values = values.flat_map(|(key, entry)| [key, &entry.value]);
-            // Nodes of the tree are half to fully used.
+        let entries = |map: &EntryMap| {
+            let values = map.ends().flat_map(|(key, entry)| [key, &entry.value]);
             weigh_several(map.len(), size_of::<Entry>() + size_of::<Datum>(), values)
         };
-        size_of::<Map>() + self.get(slot).map_or(0, entries)
+        size_of::<EntryMap>() + self.get(slot).map_or(0, entries)
     }
 }
 
@@ -155,24 +151,31 @@ impl Table<Maps> {
         {
             return Some(last);
         }
-        self.read(key).get(key.row as usize)?.get(entry).map(|entry| &entry.value)
+        self.there(key)?.get(entry).map(|entry| &entry.value)
+    }
+
+    fn there(&self, key: KeyRef) -> Option<&EntryMap> {
+        let (column, slot) = self.read(key);
+        column.get(slot)
+    }
+
+    fn place(&mut self, key: KeyRef) -> &mut EntryMap {
+        let (column, slot) = self.write(key);
+        column.place(slot)
     }
 
     /// What reading does to an entry with TTL. True if it has expired and may still be seen.
     fn look(&mut self, keys: &mut KeyTable, key: KeyRef, entry: &Datum, expiry: &Expiry, last: &mut Datum) -> bool {
         self.accesses += 1;
-        let slot = key.row as usize;
-        let Some(stamp) = self.read(key).get(slot).and_then(|map| map.get(entry)).map(|entry| entry.stamp) else { return false };
+        let Some(stamp) = self.there(key).and_then(|map| map.get(entry)).map(|entry| entry.stamp) else { return false };
         if expiry.is_expired(stamp) {
             if let Some(removed) = self.take(keys, key, entry) {
                 *last = removed;
             }
             return expiry.return_expired;
         }
-        if expiry.restamps(stamp)
-            && let Some(entry) = self.write(key).place(slot).get_mut(entry)
-        {
-            entry.stamp = expiry.stamp;
+        if expiry.restamps(stamp) {
+            self.place(key).restamp(entry, expiry.stamp);
         }
         false
     }
@@ -184,23 +187,23 @@ impl Table<Maps> {
         {
             return MapEntries(Some(last.0.iter()));
         }
-        MapEntries(self.read(key).get(key.row as usize).map(BTreeMap::iter))
+        MapEntries(self.there(key).map(EntryMap::iter))
     }
 
     fn look_at_all(&mut self, keys: &mut KeyTable, key: KeyRef, expiry: &Expiry, last: &mut LastEntries) -> bool {
         self.accesses += 1;
-        let Some(map) = self.read(key).get(key.row as usize) else { return false };
-        let expired = map.values().any(|entry| expiry.is_expired(entry.stamp));
-        if !expired && !map.values().any(|entry| expiry.restamps(entry.stamp)) {
+        let Some(map) = self.there(key) else { return false };
+        let expired = map.iter().any(|(_, entry)| expiry.is_expired(entry.stamp));
+        if !expired && !map.iter().any(|(_, entry)| expiry.restamps(entry.stamp)) {
             return false;
         }
-        let map = self.write(key).place(key.row as usize);
+        let map = self.place(key);
         let shows = expired && expiry.return_expired;
         if shows {
             last.0.clone_from(map);
         }
         let before = map.len();
-        refresh(map, expiry, expiry.on_read);
+        map.refresh(expiry, expiry.on_read);
         let after = map.len();
         self.note(keys, key, Entries { before, after });
         shows
@@ -213,7 +216,7 @@ impl Table<Maps> {
         }
         let stamp = self.expiry.map_or(UNSTAMPED, |expiry| expiry.stamp);
         self.accesses += 1;
-        let map = self.write(key).place(key.row as usize);
+        let map = self.place(key);
         let before = map.len();
         map.insert(entry, Entry { value, stamp });
         let after = map.len();
@@ -224,13 +227,13 @@ impl Table<Maps> {
     /// Removes an entry, if there is one.
     pub(in crate::state) fn remove(&mut self, keys: &mut KeyTable, key: KeyRef, entry: &Datum) {
         self.accesses += 1;
-        if self.read(key).get(key.row as usize).is_some_and(|map| map.contains_key(entry)) {
+        if self.there(key).is_some_and(|map| map.get(entry).is_some()) {
             self.take(keys, key, entry);
         }
     }
 
     fn take(&mut self, keys: &mut KeyTable, key: KeyRef, entry: &Datum) -> Option<Datum> {
-        let map = self.write(key).place(key.row as usize);
+        let map = self.place(key);
         let removed = map.remove(entry)?;
         let after = map.len();
         self.note(keys, key, Entries { before: after + 1, after });
@@ -239,8 +242,8 @@ impl Table<Maps> {
 
     /// Removes all entries.
     pub(in crate::state) fn clear(&mut self, keys: &mut KeyTable, key: KeyRef) {
-        if let Some(before) = self.read(key).get(key.row as usize).map(BTreeMap::len) {
-            *self.write(key).place(key.row as usize) = Map::new();
+        if let Some(before) = self.there(key).map(EntryMap::len) {
+            *self.place(key) = EntryMap::default();
             self.note(keys, key, Entries { before, after: 0 });
         }
     }
@@ -250,7 +253,7 @@ impl restore::Load for Table<Maps> {
     fn load(&mut self, keys: &mut KeyTable, key: KeyRef, row: &mut [Datum], stamp: Stamp) -> Result<(), String> {
         let [entry, value] = row else { return Err("a map entry needs a key and a value".to_owned()) };
         let stamp = if self.expiry.is_some() { stamp } else { UNSTAMPED };
-        let map = self.write(key).place(key.row as usize);
+        let map = self.place(key);
         if map.insert(std::mem::take(entry), Entry { value: std::mem::take(value), stamp }).is_some() {
             return Err("a map entry was saved twice".to_owned());
         }

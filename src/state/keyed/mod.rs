@@ -1,14 +1,16 @@
 //! The state of functions: values, lists, maps, folded values and timers, a key at a time.
 //!
 //! All states of an operator share one table of keys ([`keys::KeyTable`]); each state is a column over it by key group and slot.
-//! A batch's keys are looked up together; after that, a value is an array index away. A snapshot freezes key groups, and the
-//! first write to a frozen one copies that column of that key group alone.
+//! A batch's keys are looked up together; after that, a value is an array index away. A snapshot freezes key groups; what
+//! is written to a frozen one while it is read is copied slot by slot.
 
 mod access;
 mod cells;
+mod entries;
 mod fold;
 mod held;
 mod keys;
+mod layered;
 mod lists;
 mod maps;
 mod merge;

@@ -19,6 +19,9 @@ use crate::types::Datum;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+/// About the bytes of a slot that is copied.
+const COPY_BYTES: usize = 64;
+
 /// A column whose slots go down and come up one by one.
 pub(in crate::state) trait Slots: Column {
     /// Appends what a slot holds, if that is anything. Returns the greatest stamp of it.
@@ -104,7 +107,18 @@ impl<C: Slots> Table<C> {
     }
 
     fn put_slot(&self, key: KeyRef, out: &mut Vec<u8>) -> Option<i64> {
-        self.read(key).put(key.row as usize, out).map(|stamp| self.vanishes(stamp))
+        let (column, slot) = self.read(key);
+        column.put(slot, out).map(|stamp| self.vanishes(stamp))
+    }
+
+    fn empty_slot(&mut self, key: KeyRef) {
+        let (column, slot) = self.write(key);
+        column.empty(slot);
+    }
+
+    fn weigh_slot(&self, key: KeyRef) -> usize {
+        let (column, slot) = self.read(key);
+        column.weigh(slot)
     }
 }
 
@@ -140,7 +154,7 @@ impl<'a> Beside<'a> {
 
     /// Takes what states hold for a key, timers aside, out of memory and puts it into `out`. Returns how many states that is.
     pub(super) fn lift(&mut self, key: KeyRef, out: &mut Vec<u8>) -> usize {
-        let (slot, mut lifted) = (key.row as usize, 0);
+        let mut lifted = 0;
         for (number, state) in self.states.iter_mut().enumerate() {
             let put = put_part(out, number, &mut self.scratch, |out| match state {
                 RegisteredState::Cells((table, _)) => table.put_slot(key, out),
@@ -153,9 +167,9 @@ impl<'a> Beside<'a> {
             }
             lifted += 1;
             match state {
-                RegisteredState::Cells((table, _)) => table.write(key).empty(slot),
-                RegisteredState::Lists(table) => table.write(key).empty(slot),
-                RegisteredState::Maps(table) => table.write(key).empty(slot),
+                RegisteredState::Cells((table, _)) => table.empty_slot(key),
+                RegisteredState::Lists(table) => table.empty_slot(key),
+                RegisteredState::Maps(table) => table.empty_slot(key),
                 RegisteredState::Timers(_) | RegisteredState::Groups(_) => {}
             }
         }
@@ -207,9 +221,9 @@ impl Payload for Beside<'_> {
         for state in &mut *self.states {
             for group in groups {
                 match state {
-                    RegisteredState::Cells((table, _)) => table.write(*group).empty(group.row as usize),
-                    RegisteredState::Lists(table) => table.write(*group).empty(group.row as usize),
-                    RegisteredState::Maps(table) => table.write(*group).empty(group.row as usize),
+                    RegisteredState::Cells((table, _)) => table.empty_slot(*group),
+                    RegisteredState::Lists(table) => table.empty_slot(*group),
+                    RegisteredState::Maps(table) => table.empty_slot(*group),
                     RegisteredState::Timers(_) | RegisteredState::Groups(_) => break,
                 }
             }
@@ -241,18 +255,24 @@ impl Payload for Beside<'_> {
     }
 
     fn weigh(&self, group: KeyRef) -> usize {
-        let slot = group.row as usize;
         let weigh = |state: &RegisteredState| match state {
-            RegisteredState::Cells((table, _)) => table.read(group).weigh(slot),
-            RegisteredState::Lists(table) => table.read(group).weigh(slot),
-            RegisteredState::Maps(table) => table.read(group).weigh(slot),
+            RegisteredState::Cells((table, _)) => table.weigh_slot(group),
+            RegisteredState::Lists(table) => table.weigh_slot(group),
+            RegisteredState::Maps(table) => table.weigh_slot(group),
             RegisteredState::Timers(_) | RegisteredState::Groups(_) => 0,
         };
         self.states.iter().map(weigh).sum()
     }
 
     fn bytes(&self) -> usize {
-        let bytes = |state: &RegisteredState| if let RegisteredState::Timers(timers) = state { timers.bytes() } else { 0 };
+        // What snapshots read is copied slot by slot.
+        let bytes = |state: &RegisteredState| match state {
+            RegisteredState::Cells((table, _)) => table.copied() * COPY_BYTES,
+            RegisteredState::Lists(table) => table.copied() * COPY_BYTES,
+            RegisteredState::Maps(table) => table.copied() * COPY_BYTES,
+            RegisteredState::Timers(timers) => timers.bytes(),
+            RegisteredState::Groups(_) => 0,
+        };
         self.states.iter().map(bytes).sum()
     }
 

@@ -3,6 +3,7 @@
 use super::KeyRef;
 use super::fold::Fold;
 use super::keys::KeyTable;
+use super::layered::Layered;
 use super::snapshot::Encoder;
 use crate::state::bytes::Input;
 use crate::state::ttl::{Expiry, Times};
@@ -10,8 +11,17 @@ use crate::state::{StateDescriptor, StateError};
 use crate::types::{DatumError, KeyGroup, KeyGroupRange};
 use std::sync::Arc;
 
-/// The content of a state in one key group, by slot. Cloning it is the copy before the first write after a snapshot.
+/// The content of a state in one key group, by slot.
 pub(in crate::state) trait Column: Clone + Default + Send + Sync + 'static {
+    /// To clone it costs next to nothing, and its slots cannot be copied one by one.
+    const SHARES: bool = false;
+
+    /// Appends a copy of a slot of `other`; of nothing where that has no such slot.
+    fn push_copy(&mut self, other: &Self, slot: usize);
+
+    /// Takes the slot `from` of `other` as `slot`.
+    fn put_back(&mut self, slot: usize, other: &mut Self, from: usize);
+
     /// Slots that may hold something are below this.
     fn slots(&self) -> usize;
 
@@ -52,48 +62,14 @@ pub(in crate::state) struct Entries {
     pub(super) after: usize,
 }
 
-/// A column that a snapshot may be reading: then it lies in `frozen`, and `live` is empty.
-#[derive(Debug, Default)]
-struct Freezable<C> {
-    live: C,
-    frozen: Option<Arc<C>>,
-}
-
-impl<C: Column> Freezable<C> {
-    #[inline]
-    fn read(&self) -> &C {
-        match &self.frozen {
-            None => &self.live,
-            Some(frozen) => frozen,
-        }
-    }
-
-    #[inline]
-    fn write(&mut self) -> &mut C {
-        if self.frozen.is_some() {
-            self.thaw();
-        }
-        &mut self.live
-    }
-
-    #[cold]
-    fn thaw(&mut self) {
-        if let Some(frozen) = self.frozen.take() {
-            self.live = Arc::try_unwrap(frozen).unwrap_or_else(|shared| (*shared).clone());
-        }
-    }
-
-    fn freeze(&mut self) -> Arc<C> {
-        Arc::clone(self.frozen.get_or_insert_with(|| Arc::new(std::mem::take(&mut self.live))))
-    }
-}
-
 /// See the module.
 #[derive(Debug)]
 pub(in crate::state) struct Table<C> {
     pub(in crate::state) descriptor: Arc<StateDescriptor>,
     first: u16,
-    groups: Vec<Freezable<C>>,
+    groups: Vec<Layered<C>>,
+    /// Some key group may lie over what a snapshot was reading.
+    over: bool,
     /// Set where there is a TTL.
     pub(super) expiry: Option<Expiry>,
     /// Entries of all keys, those in the store included.
@@ -110,12 +86,14 @@ const SWEPT_PER_ACCESS: usize = 5;
 const SWEPT_PER_BATCH: usize = 16;
 /// At most so many at once.
 const SWEPT_AT_ONCE: usize = 65_536;
+/// About so many slots are taken back at once from what snapshots are done with.
+const ABSORBED_AT_ONCE: usize = 4_096;
 
 impl<C: Column> Table<C> {
     pub(in crate::state) fn new(descriptor: Arc<StateDescriptor>, key_groups: KeyGroupRange, times: Times) -> Self {
-        let groups = key_groups.as_range().map(|_| Freezable { live: C::default(), frozen: None }).collect();
+        let groups = key_groups.as_range().map(|_| Layered::default()).collect();
         let expiry = descriptor.ttl.as_ref().map(|ttl| Expiry::new(ttl, times));
-        Self { descriptor, first: key_groups.as_range().start, groups, expiry, entries: 0, accesses: 0, cursor: (0, 0) }
+        Self { descriptor, first: key_groups.as_range().start, groups, over: false, expiry, entries: 0, accesses: 0, cursor: (0, 0) }
     }
 
     /// Entries of all keys, those in the store included; some of them may have expired.
@@ -128,21 +106,43 @@ impl<C: Column> Table<C> {
         self.expiry
     }
 
-    /// The column of a key's key group.
+    /// The column in which a key lies, and its slot there.
     #[inline]
-    pub(super) fn read(&self, key: KeyRef) -> &C {
-        self.groups[key.table as usize].read()
+    pub(super) fn read(&self, key: KeyRef) -> (&C, usize) {
+        self.groups[key.table as usize].read(key.row as usize)
     }
 
-    /// The column of a key's key group, to be changed.
+    /// The same, to be changed.
     #[inline]
-    pub(super) fn write(&mut self, key: KeyRef) -> &mut C {
-        self.groups[key.table as usize].write()
+    pub(super) fn write(&mut self, key: KeyRef) -> (&mut C, usize) {
+        self.groups[key.table as usize].write(key.row as usize)
     }
 
-    /// The columns of all key groups.
-    pub(super) fn columns(&self) -> impl Iterator<Item = &C> {
-        self.groups.iter().map(Freezable::read)
+    /// Slots of all key groups.
+    pub(super) fn slots(&self) -> usize {
+        self.groups.iter().map(Layered::slots).sum()
+    }
+
+    /// Slots that lie in memory twice because a snapshot reads them.
+    pub(super) fn copied(&self) -> usize {
+        if self.over { self.groups.iter().map(Layered::copied).sum() } else { 0 }
+    }
+
+    /// Takes back what snapshots are done with, some of it at a time.
+    fn absorb(&mut self) {
+        if !self.over {
+            return;
+        }
+        let mut left = ABSORBED_AT_ONCE;
+        self.over = false;
+        for group in self.groups.iter_mut().filter(|group| group.is_layered()) {
+            let copied = group.copied();
+            if left > 0 && group.absorb() {
+                left = left.saturating_sub(copied);
+            } else {
+                self.over = true;
+            }
+        }
     }
 
     /// Notes that a key had, and has, so many entries.
@@ -158,8 +158,9 @@ impl<C: Column> Table<C> {
         }
     }
 
-    /// Time moved on: entries that have expired are looked for.
+    /// Time moved on: entries that have expired are looked for, and what snapshots are done with is taken back.
     pub(in crate::state) fn set_time(&mut self, times: Times, keys: &mut KeyTable) {
+        self.absorb();
         let Some(ttl) = &self.descriptor.ttl else { return };
         let expiry = Expiry::new(ttl, times);
         self.expiry = Some(expiry);
@@ -177,15 +178,17 @@ impl<C: Column> Table<C> {
                 empty += 1;
                 continue;
             };
-            if slot >= column.read().slots() {
+            if slot >= column.slots() {
                 self.cursor = (group + 1, 0);
                 empty += 1;
                 continue;
             }
             self.cursor = (group, slot + 1);
             left -= 1;
-            if column.read().is_due(slot, expiry) {
-                let entries = column.write().sweep(slot, expiry);
+            let (read, place) = column.read(slot);
+            if read.is_due(place, expiry) {
+                let (written, place) = column.write(slot);
+                let entries = written.sweep(place, expiry);
                 let key = KeyRef { table: group as u32, row: slot as u32 };
                 keys.changed(key);
                 self.note(keys, key, entries);
@@ -196,7 +199,8 @@ impl<C: Column> Table<C> {
     /// Takes what the store has of a key. Returns how many more things it holds then.
     pub(super) fn come_up(&mut self, key: KeyRef, from: Input<'_>, fold: &Fold) -> Result<usize, StateError> {
         let expiry = self.expiry;
-        let taken = self.write(key).take(key.row as usize, from, expiry.as_ref(), fold);
+        let (column, slot) = self.write(key);
+        let taken = column.take(slot, from, expiry.as_ref(), fold);
         let Taken { entries: Entries { before, after }, held } = taken.map_err(|e| e.of_state(&self.descriptor.name))?;
         self.entries = (self.entries + after).saturating_sub(before);
         Ok(held)
@@ -204,13 +208,15 @@ impl<C: Column> Table<C> {
 
     /// Freezes one key group.
     pub(super) fn freeze_group(&mut self, table: u32) -> Arc<C> {
+        self.over = true;
         self.groups[table as usize].freeze()
     }
 
     /// Freezes all key groups that may hold something.
     pub(super) fn freeze(&mut self) -> Vec<(KeyGroup, Arc<C>)> {
+        self.over = true;
         let first = self.first;
-        let groups = self.groups.iter_mut().zip(first..).filter(|(group, _)| group.read().slots() > 0);
+        let groups = self.groups.iter_mut().zip(first..).filter(|(group, _)| group.slots() > 0);
         groups.map(|(group, number)| (KeyGroup(number), group.freeze())).collect()
     }
 }

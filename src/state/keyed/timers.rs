@@ -10,6 +10,7 @@ use crate::state::bytes::{Input, damaged, put_number, unzigzag, zigzag};
 use crate::state::ttl::{Expiry, Stamp, Times, UNSTAMPED};
 use crate::state::{StateDescriptor, StateError};
 use crate::types::{Datum, DatumError, KeyGroupRange};
+use imbl::OrdSet;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
@@ -34,15 +35,22 @@ impl TimeDomain {
     pub(super) const ALL: [Self; 2] = [Self::EventTime, Self::ProcessingTime];
 }
 
-/// The timers of one key group: for each domain, timestamps and slots.
+/// The timers of one key group: for each domain, timestamps and slots. Sets that share what they have in common, so that a snapshot copies
+/// nothing.
 #[derive(Debug, Clone, Default)]
 pub(in crate::state) struct TimerSets {
-    sets: [BTreeSet<(i64, u32)>; 2],
+    sets: [OrdSet<(i64, u32)>; 2],
 }
 
 impl Column for TimerSets {
+    const SHARES: bool = true;
+
+    fn push_copy(&mut self, _other: &Self, _slot: usize) {}
+
+    fn put_back(&mut self, _slot: usize, _other: &mut Self, _from: usize) {}
+
     fn slots(&self) -> usize {
-        self.sets.iter().map(BTreeSet::len).sum()
+        self.sets.iter().map(OrdSet::len).sum()
     }
 
     fn is_due(&self, _slot: usize, _expiry: &Expiry) -> bool {
@@ -68,7 +76,7 @@ impl Column for TimerSets {
         let slot = u32::try_from(slot).map_err(|_| damaged())?;
         let mut held = 0;
         for (domain, timestamp) in &timers {
-            held += usize::from(self.sets[*domain as usize].insert((*timestamp, slot)));
+            held += usize::from(self.sets[*domain as usize].insert((*timestamp, slot)).is_none());
         }
         Ok(Taken { entries: Entries { before: timers.len(), after: held }, held })
     }
@@ -122,6 +130,15 @@ impl Timers {
         Self { table: Table::new(descriptor, key_groups, times), heads: Default::default() }
     }
 
+    /// The sets of one key group.
+    fn sets(&self, table: u32) -> &[OrdSet<(i64, u32)>; 2] {
+        &self.table.read(KeyRef { table, row: 0 }).0.sets
+    }
+
+    fn sets_mut(&mut self, table: u32) -> &mut [OrdSet<(i64, u32)>; 2] {
+        &mut self.table.write(KeyRef { table, row: 0 }).0.sets
+    }
+
     pub(in crate::state) fn descriptor(&self) -> &Arc<StateDescriptor> {
         &self.table.descriptor
     }
@@ -133,11 +150,11 @@ impl Timers {
     /// Sets a timer. Does nothing if it is set already.
     pub(in crate::state) fn register(&mut self, keys: &mut KeyTable, domain: TimeDomain, key: KeyRef, timestamp: i64) {
         let timer = (timestamp, key.row);
-        if self.table.read(key).sets[domain as usize].contains(&timer) {
+        if self.sets(key.table)[domain as usize].contains(&timer) {
             return;
         }
-        let set = &mut self.table.write(key).sets[domain as usize];
-        let before = set.first().copied();
+        let set = &mut self.sets_mut(key.table)[domain as usize];
+        let before = set.get_min().copied();
         set.insert(timer);
         self.head(domain, key.table, before, Some(earlier(before, timer)));
         self.table.entries += 1;
@@ -147,16 +164,16 @@ impl Timers {
     /// Takes a timer back. Does nothing if there is none.
     pub(in crate::state) fn delete(&mut self, keys: &mut KeyTable, domain: TimeDomain, key: KeyRef, timestamp: i64) {
         let timer = (timestamp, key.row);
-        if self.table.read(key).sets[domain as usize].contains(&timer) {
+        if self.sets(key.table)[domain as usize].contains(&timer) {
             self.remove(keys, domain, key, timer);
         }
     }
 
     fn remove(&mut self, keys: &mut KeyTable, domain: TimeDomain, key: KeyRef, timer: (i64, u32)) {
-        let set = &mut self.table.write(key).sets[domain as usize];
-        let before = set.first().copied();
+        let set = &mut self.sets_mut(key.table)[domain as usize];
+        let before = set.get_min().copied();
         set.remove(&timer);
-        let after = set.first().copied();
+        let after = set.get_min().copied();
         self.head(domain, key.table, before, after);
         self.table.entries = self.table.entries.saturating_sub(1);
         keys.lost(key);
@@ -174,7 +191,7 @@ impl Timers {
     /// Takes the earliest timer, if that is at or before `up_to`.
     pub(in crate::state) fn next_due(&mut self, keys: &mut KeyTable, domain: TimeDomain, up_to: i64) -> Option<(i64, KeyRef)> {
         let (timestamp, table) = *self.heads[domain as usize].first().filter(|(timestamp, _)| *timestamp <= up_to)?;
-        let timer = *self.table.read(KeyRef { table, row: 0 }).sets[domain as usize].first()?;
+        let timer = *self.sets(table)[domain as usize].get_min()?;
         let key = KeyRef { table, row: timer.1 };
         self.remove(keys, domain, key, timer);
         Some((timestamp, key))
@@ -187,7 +204,7 @@ impl Timers {
 
     /// About the bytes of the timers in memory.
     pub(super) fn bytes(&self) -> usize {
-        self.table.columns().map(Column::slots).sum::<usize>() * TIMER_BYTES
+        self.table.slots() * TIMER_BYTES
     }
 
     /// Takes the timers of these keys out of memory.
@@ -198,20 +215,18 @@ impl Timers {
         }
         let mut timers: HashMap<KeyRef, KeyTimers> = HashMap::new();
         for (table, slots) in slots {
-            if self.table.read(KeyRef { table, row: 0 }).slots() == 0 {
+            if self.sets(table).iter().all(OrdSet::is_empty) {
                 continue;
             }
             for domain in TimeDomain::ALL {
-                let set = &mut self.table.write(KeyRef { table, row: 0 }).sets[domain as usize];
-                let before = set.first().copied();
-                set.retain(|(timestamp, slot)| {
-                    let leaves = slots.contains(slot);
-                    if leaves {
-                        timers.entry(KeyRef { table, row: *slot }).or_default().push((domain, *timestamp));
-                    }
-                    !leaves
-                });
-                let after = set.first().copied();
+                let set = &mut self.sets_mut(table)[domain as usize];
+                let before = set.get_min().copied();
+                let leaves: Vec<(i64, u32)> = set.iter().filter(|(_, slot)| slots.contains(slot)).copied().collect();
+                for timer in leaves {
+                    set.remove(&timer);
+                    timers.entry(KeyRef { table, row: timer.1 }).or_default().push((domain, timer.0));
+                }
+                let after = set.get_min().copied();
                 self.head(domain, table, before, after);
             }
         }
@@ -223,9 +238,9 @@ impl Timers {
         let timers = read_timers(from)?;
         let mut held = 0;
         for (domain, timestamp) in &timers {
-            let set = &mut self.table.write(key).sets[*domain as usize];
-            let before = set.first().copied();
-            held += usize::from(set.insert((*timestamp, key.row)));
+            let set = &mut self.sets_mut(key.table)[*domain as usize];
+            let before = set.get_min().copied();
+            held += usize::from(set.insert((*timestamp, key.row)).is_none());
             self.head(*domain, key.table, before, Some(earlier(before, (*timestamp, key.row))));
         }
         self.table.entries = (self.table.entries + held).saturating_sub(timers.len());
@@ -236,7 +251,7 @@ impl Timers {
     pub(super) fn due_keys(&self, domain: TimeDomain, up_to: i64, most: usize, is_wanted: impl Fn(KeyRef) -> bool) -> Vec<KeyRef> {
         let mut keys = BTreeSet::new();
         for (_, table) in self.heads[domain as usize].iter().take_while(|(timestamp, _)| *timestamp <= up_to) {
-            let set = &self.table.read(KeyRef { table: *table, row: 0 }).sets[domain as usize];
+            let set = &self.sets(*table)[domain as usize];
             for (_, row) in set.range(..=(up_to, u32::MAX)) {
                 if keys.len() == most {
                     break;
@@ -252,7 +267,7 @@ impl Timers {
     /// The key of the earliest timer in memory, if that is due by `up_to`.
     pub(super) fn first_key(&self, domain: TimeDomain, up_to: i64) -> Option<KeyRef> {
         let (_, table) = *self.heads[domain as usize].first().filter(|(timestamp, _)| *timestamp <= up_to)?;
-        let (_, row) = *self.table.read(KeyRef { table, row: 0 }).sets[domain as usize].first()?;
+        let (_, row) = *self.sets(table)[domain as usize].get_min()?;
         Some(KeyRef { table, row })
     }
 
