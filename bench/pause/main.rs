@@ -1,78 +1,20 @@
-//! How long a checkpoint holds up the rows of a grouped aggregation: COUNT(*), SUM, MAX per BIGINT key in one subtask of two.
+//! How long a checkpoint holds up rows, in one subtask of two.
 //!
-//! `cargo run --release --example pause [keys] [checkpoints] [memory MB]` takes checkpoints one after the other, written by another thread
+//! `cargo run --release --example pause [keys] [checkpoints] [memory MB] [workload]` takes checkpoints one after the other, written by another thread
 //! while rows go on, and prints what they cost: the synchronous part, and the longest time that one batch of 8,192 rows took longer than a batch
 //! takes otherwise (copying what the snapshot reads, waiting for what it writes). On the heap; with memory, on RocksDB with so much of it.
+//! Workloads: `sums` (COUNT(*), SUM, MAX by a BIGINT, the default), `texts` (by a long text), `distinct`, `latest` (MAX of a text); of a function
+//! `value`, `list`, `map`, `timers`.
 #![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a measurement: it prints, and may stop at any error")]
 
-use arrow::array::{Int64Array, RecordBatch};
-use flink::operator::aggregate::{AggregateCall, AggregateFunction, AggregateSpec, GroupAggregateFactory};
+mod workload;
+
 use flink::state::{Backend, BackendSettings, KeyedSnapshot, KeyedState, RocksSettings};
 use flink::testing::operator::OperatorHarness;
-use flink::types::{
-    Batch, ByteSize, ChangelogMode, Column, KeyGroupRange, LogicalType, MaxParallelism, Parallelism, Schema, TypeKind, hash_keys,
-    key_group_of, limits,
-};
-use std::sync::Arc;
+use flink::types::{ByteSize, KeyGroupRange, MaxParallelism, Parallelism};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
-
-fn column(name: &str) -> Column {
-    Column { name: name.to_owned(), data_type: LogicalType::nullable(TypeKind::BigInt) }
-}
-
-fn spec() -> AggregateSpec {
-    let call = |function, argument, name| AggregateCall { function, distinct: false, argument, filter: None, output: column(name) };
-    AggregateSpec {
-        input: Schema::new(vec![column("auction"), column("price")]),
-        group_by: vec![0],
-        aggregates: vec![
-            call(AggregateFunction::CountStar, None, "bids"),
-            call(AggregateFunction::Sum, Some(1), "total"),
-            call(AggregateFunction::Max, Some(1), "highest"),
-        ],
-        input_mode: ChangelogMode::AppendOnly,
-        emit_update_before: false,
-        mini_batch: false,
-        state_ttl: None,
-        batch_mode: false,
-    }
-}
-
-/// Rows of this subtask's keys, which are half of `0..keys`.
-struct Rows {
-    own: Vec<i64>,
-    state: u64,
-    schema: Schema,
-}
-
-impl Rows {
-    fn new(keys: i64, range: KeyGroupRange, max: MaxParallelism) -> Self {
-        let column = Int64Array::from_iter_values(0..keys);
-        let mut hashes = Vec::new();
-        hash_keys(&[Arc::new(column)], keys as usize, &mut hashes).unwrap();
-        let own = (0..keys).zip(hashes).filter(|(_, hash)| range.contains(key_group_of(*hash, max))).map(|(key, _)| key).collect();
-        Self { own, state: 0x2545_F491_4F6C_DD1D, schema: spec().input }
-    }
-
-    fn batch(&self, keys: Vec<i64>) -> Batch {
-        let prices = Int64Array::from_iter_values(keys.iter().map(|key| key % 10_000));
-        let columns: Vec<arrow::array::ArrayRef> = vec![Arc::new(Int64Array::from(keys)), Arc::new(prices)];
-        Batch::append(RecordBatch::try_new(self.schema.to_arrow(), columns).unwrap())
-    }
-
-    /// A batch of random keys (xorshift).
-    fn random(&mut self) -> Batch {
-        let mut keys = Vec::with_capacity(limits::BATCH_ROWS);
-        for _ in 0..limits::BATCH_ROWS {
-            self.state ^= self.state << 13;
-            self.state ^= self.state >> 7;
-            self.state ^= self.state << 17;
-            keys.push(self.own[(self.state % self.own.len() as u64) as usize]);
-        }
-        self.batch(keys)
-    }
-}
+use workload::{Rows, Workload};
 
 /// Writes a snapshot as far as reading it goes: rows are made, files of the store are frozen.
 fn write(snapshot: KeyedSnapshot) -> JoinHandle<Duration> {
@@ -95,6 +37,7 @@ fn quantiles(mut times: Vec<Duration>) -> String {
 }
 
 fn main() {
+    let workload = std::env::args().skip(1).find_map(|text| Workload::named(&text)).unwrap_or(Workload::Sums);
     let mut arguments = std::env::args().skip(1).filter_map(|text| text.parse::<u64>().ok());
     let keys = arguments.next().unwrap_or(1_000_000);
     let checkpoints = arguments.next().unwrap_or(100);
@@ -107,10 +50,10 @@ fn main() {
     let settings = settings.map_or(BackendSettings::HashMap, |settings| BackendSettings::RocksDb(Box::new(settings)));
     let backend = Backend::new(&settings, directory);
     let state = KeyedState::new(range, max, Vec::new()).on(&backend, "0");
-    let mut harness = OperatorHarness::with_state(&GroupAggregateFactory::new(spec()), 0, state).unwrap();
-    let mut rows = Rows::new(keys as i64, range, max);
-    for part in rows.own.clone().chunks(limits::BATCH_ROWS) {
-        harness.process(rows.batch(part.to_vec())).unwrap();
+    let mut harness = OperatorHarness::with_state(&*workload.factory(), 0, state).unwrap();
+    let mut rows = Rows::new(workload, keys as i64, range, max);
+    for batch in rows.every_key() {
+        harness.process(batch).unwrap();
     }
     let mut timed = |harness: &mut OperatorHarness| {
         let batch = rows.random();
@@ -137,7 +80,7 @@ fn main() {
         lost.push(sum);
         written.push(writer.join().unwrap());
     }
-    println!("{keys} keys in two subtasks, memory {memory:?} MB, {checkpoints} checkpoints");
+    println!("{workload:?}, {keys} keys in two subtasks, memory {memory:?} MB, {checkpoints} checkpoints");
     println!("a batch without:  p50 {usual:.2?}, p99 {unusual:.2?}");
     println!("synchronous part: {}", quantiles(synchronous));
     println!("longest pause:    {}", quantiles(longest));
