@@ -44,7 +44,7 @@ use std::process::ExitCode;
 pub mod functions {
     pub use crate::operator::process::{
         AggregateFunction, AggregatingState, AggregatingStateDescriptor, BroadcastContext, BroadcastProcessFunction, BroadcastState,
-        Collector, Context, FunctionContext, FunctionError, FunctionResult, Functions, KeyedBroadcastContext,
+        BuiltIn, Collector, Context, FunctionContext, FunctionError, FunctionResult, Functions, KeyedBroadcastContext,
         KeyedBroadcastProcessFunction, KeyedProcessFunction, ListState, ListStateDescriptor, MapState, MapStateDescriptor,
         OperatorListState, OutputTag, ProcessFunction, ReducingState, ReducingStateDescriptor, RuntimeContext, StateTtlConfig, ValueState,
         ValueStateDescriptor,

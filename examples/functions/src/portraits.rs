@@ -113,7 +113,7 @@ impl KeyedProcessFunction for Portraits {
         self.categories = context.map_state(&MapStateDescriptor::new("categories").enable_time_to_live(year))?;
         self.quantity =
             context.reducing_state(&ReducingStateDescriptor::new("quantity", |a: i64, b: i64| a + b).enable_time_to_live(year))?;
-        let volume = ReducingStateDescriptor::new("volume", |a: i128, b: i128| a + b).with_type("DECIMAL(20, 2)");
+        let volume = ReducingStateDescriptor::<i128>::sum("volume").with_type("DECIMAL(20, 2)");
         self.volume = context.reducing_state(&volume)?;
         self.mean = context.aggregating_state(&AggregatingStateDescriptor::new("mean", Mean))?;
         self.known = context.value_state(&ValueStateDescriptor::new("known").enable_time_to_live(while_ago))?;

@@ -72,18 +72,16 @@ impl RuntimeContext<'_> {
         &mut self,
         descriptor: &ReducingStateDescriptor<T>,
     ) -> FunctionResult<ReducingState<T>> {
-        let value = descriptor.base.type_of::<T>()?;
-        let fold = descriptor.fold.clone();
+        let (fold, value) = descriptor.folding.reducing::<T>(&descriptor.base)?;
         self.register(&descriptor.base, fold, |name, key| StateDescriptor::reducing(name, key, value)).map(ReducingState::new)
     }
 
     /// The aggregating state of this descriptor. Errors as [`Self::value_state`].
-    pub fn aggregating_state<In: Serialize, Acc: DeserializeOwned, Out: DeserializeOwned>(
+    pub fn aggregating_state<In: Serialize + DeserializeOwned, Acc: DeserializeOwned, Out: DeserializeOwned>(
         &mut self,
         descriptor: &AggregatingStateDescriptor<In, Acc, Out>,
     ) -> FunctionResult<AggregatingState<In, Out>> {
-        let accumulator = descriptor.base.type_of::<Acc>()?;
-        let fold = descriptor.fold.clone();
+        let (fold, accumulator) = descriptor.folding.aggregating::<In, Acc>(&descriptor.base)?;
         let state = self.register(&descriptor.base, fold, |name, key| StateDescriptor::aggregating(name, key, accumulator));
         state.map(AggregatingState::new)
     }

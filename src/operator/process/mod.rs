@@ -7,6 +7,9 @@ mod context;
 mod descriptor;
 mod driver;
 mod error;
+mod folding;
+#[cfg(test)]
+mod folding_tests;
 mod function;
 mod handle;
 mod operator_handle;
@@ -20,8 +23,8 @@ mod values;
 pub use broadcast::{BroadcastContext, KeyedBroadcastContext};
 pub use context::{Collector, Context, OutputTag, RuntimeContext};
 pub use descriptor::{
-    AggregateFunction, AggregatingStateDescriptor, ListStateDescriptor, MapStateDescriptor, ReducingStateDescriptor, StateTtlConfig,
-    ValueStateDescriptor,
+    AggregateFunction, AggregatingStateDescriptor, BuiltIn, ListStateDescriptor, MapStateDescriptor, ReducingStateDescriptor,
+    StateTtlConfig, ValueStateDescriptor,
 };
 pub use driver::{
     FunctionShape, FunctionStates, ProcessBody, ProcessContext, ProcessFactory, ProcessInput, ProcessOperatorFactory, ProcessOutput,
