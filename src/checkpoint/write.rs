@@ -182,22 +182,32 @@ fn write_registered(
 
 /// The rows that a person asked for, if any of them are here.
 fn pick_rows(wanted: &RowsWanted, snapshot: SubtaskSnapshot) -> Result<WrittenSubtask, CheckpointError> {
-    let SubtaskSnapshot { operator, subtask, keyed: KeyedSnapshot { states, .. }, .. } = snapshot;
-    let mut keyed = Vec::new();
-    let picked = |descriptor: &StateDescriptor| operator == wanted.operator && descriptor.name == wanted.state;
-    for StateSnapshot { descriptor, batches, .. } in states.into_iter().filter(|state| picked(&state.descriptor)) {
-        let rows = wanted.pick(&descriptor, batches)?;
-        let path = keyed_file(&operator, &descriptor.name, subtask);
-        let file = if rows.is_empty() {
-            None
-        } else {
-            let name = format!("{operator}/{}", descriptor.name);
-            let (content, sum) = fill(Vec::new(), &name, descriptor.columns().to_arrow(), rows.into_iter().map(Ok))?;
-            Some(WrittenFile { entry: entry(path, sum), content: Some(content.into()) })
-        };
+    let SubtaskSnapshot { operator, subtask, keyed: KeyedSnapshot { states, .. }, registered, .. } = snapshot;
+    let (mut keyed, mut parts) = (Vec::new(), Vec::new());
+    for StateSnapshot { descriptor, batches, .. } in states.into_iter().filter(|state| wanted.is(&operator, &state.descriptor.name)) {
+        let columns = descriptor.columns();
+        let rows = wanted.pick(&columns, &descriptor.key.columns, batches)?;
+        let file = picked(keyed_file(&operator, &descriptor.name, subtask), wanted, &columns, rows)?;
         keyed.push((descriptor, file));
     }
-    Ok(WrittenSubtask { operator, subtask, keyed, parts: Vec::new(), store: None })
+    for OperatorStateSnapshot { descriptor, batches } in registered.into_iter().filter(|state| wanted.is(&operator, &state.descriptor.name))
+    {
+        let rows = wanted.pick(&descriptor.columns, &[], batches)?;
+        let file = picked(operator_file(&operator, &descriptor.name, subtask), wanted, &descriptor.columns, rows)?;
+        let (name, columns) = (descriptor.name.clone(), descriptor.columns.clone());
+        parts.push(WrittenPart { name, kind: Some(descriptor.kind), columns, file });
+    }
+    Ok(WrittenSubtask { operator, subtask, keyed, parts, store: None })
+}
+
+/// The file with the rows of a state that were picked; none if there are none.
+fn picked(path: String, wanted: &RowsWanted, columns: &Schema, rows: Vec<RecordBatch>) -> Result<Option<WrittenFile>, CheckpointError> {
+    if rows.is_empty() {
+        return Ok(None);
+    }
+    let name = format!("{}/{}", wanted.operator, wanted.state);
+    let (content, sum) = fill(Vec::new(), &name, columns.to_arrow(), rows.into_iter().map(Ok))?;
+    Ok(Some(WrittenFile { entry: entry(path, sum), content: Some(content.into()) }))
 }
 
 fn write_file(

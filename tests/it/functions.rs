@@ -3,6 +3,7 @@
 use super::job_dir::{GoldenJob, JobDir, Start, until};
 use super::program::{built, checkout};
 use serde_json::Value;
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -68,6 +69,21 @@ fn state_of_subtasks_is_in_savepoints_is_planned_for_and_can_be_built_from_files
     let mut running = dir.start(&Start { parallelism: 2, lasting: true, checkpoints: Some("0"), ..Start::default() });
     let id = running.job();
     until("all rows to be read", || (dir.rows_read(&id) == 94).then_some(()));
+    let scan = |state: &str, more: &[&str]| -> Value {
+        let words = [&["state", "scan", "-o", "json", &id, state, "--limit", "0"], more].concat();
+        serde_json::from_str(&dir.answer(&words)).unwrap()
+    };
+    let live = until("all orders to be kept", || {
+        let orders = scan("screen/process/orders", &[]);
+        (orders["rows"].as_array().unwrap().len() == 90).then_some(orders)
+    });
+    assert_eq!(live["kind"], "operator-list", "{live}");
+    let subtasks: BTreeSet<i64> = live["rows"].as_array().unwrap().iter().map(|row| row["subtask"].as_i64().unwrap()).collect();
+    assert_eq!(subtasks, BTreeSet::from([0, 1]), "each subtask has a list of its own");
+    let copies = scan("screen/process/rules", &["--where", "map_key=odd"]);
+    assert!(copies["kind"] == "broadcast" && copies["rows"].as_array().unwrap().len() == 2, "a copy for each subtask: {copies}");
+    let refused = dir.flink(&["state", "get", &id, "screen/process/rules", "--key", "map_key=odd"]);
+    assert_eq!(refused.status.code(), Some(2), "{refused:?}");
     let path = dir.answer(&["stop", "-q", "-p", "savepoints", &id]);
     running.finish();
     let found = states(&dir, &path);
