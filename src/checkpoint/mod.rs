@@ -46,6 +46,7 @@ pub use manifest::{
 };
 pub use native::{Sharing, shared_names, sweep_shared};
 pub use open::{OpenCheckpoint, open, open_directory};
+pub use parquet_file::catches_panics;
 pub use restore::{
     DropReason, InFlight, OperatorStateSpec, OperatorStates, Outcome, RestorePlan, RestoreRequest, RestoreRules, StatePlan, plan_restore,
 };

@@ -19,6 +19,7 @@ use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::file::reader::{ChunkReader, Length};
 use parquet::file::statistics::Statistics;
 use parquet::schema::types::ColumnPath;
+use std::cell::Cell;
 use std::io::{self, Read, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -320,9 +321,20 @@ impl Iterator for Batches {
     }
 }
 
+thread_local! {
+    static GUARDED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// True while a panic of this thread would be caught and told as an error: then it needs no report of its own.
+pub fn catches_panics() -> bool {
+    GUARDED.get()
+}
+
 /// Parquet's decoder is run behind a guard against panics: what it reads may have been written by anybody.
 fn guarded<T>(reading: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
+    let before = GUARDED.replace(true);
     let result = catch_unwind(AssertUnwindSafe(reading));
+    GUARDED.set(before);
     result.unwrap_or_else(|_| Err("not a valid Parquet file: its pages contradict its footer".to_owned()))
 }
 

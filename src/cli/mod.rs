@@ -24,6 +24,7 @@ mod target;
 #[cfg(test)]
 mod tests;
 
+use crate::checkpoint::catches_panics;
 use crate::error::ExitStatus;
 use crate::operator::process::Functions;
 use args::Args;
@@ -31,11 +32,18 @@ use clap::Parser;
 use command::{Command, Style, Task};
 use output::{CliError, Output};
 use std::io::{self, Write};
+use std::panic;
 use std::process::ExitCode;
 use surroundings::Surroundings;
 
 /// Runs the process's command line. `functions`: what jobs may call by name.
 pub fn main(functions: Functions) -> ExitCode {
+    let report = panic::take_hook();
+    panic::set_hook(Box::new(move |panic| {
+        if !catches_panics() {
+            report(panic);
+        }
+    }));
     let surroundings = Surroundings::of_process(functions);
     let status = run(&surroundings, &mut io::stdout(), &mut io::stderr());
     ExitCode::from(status as u8)
