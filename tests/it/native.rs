@@ -236,3 +236,49 @@ fn a_checkpoint_after_few_changes_writes_little_and_a_full_one_everything() {
     assert!(full >= first, "{full} bytes; the first one had {first}");
     assert!(place.text(&["state", "verify", "latest"]).contains(&format!("{} rows.", MANY + 2)), "two files were read");
 }
+
+/// [`JOB`] with a function in Lua that only adds: nothing is read until somebody asks.
+fn adding() -> String {
+    let (before, rest) = JOB.split_once("[transforms.t]\n").unwrap();
+    let (_, sinks) = rest.split_once("[sinks.out]").unwrap();
+    let function = r#"[transforms.t]
+input = "nums"
+key-by = ["k"]
+output = "k BIGINT"
+lua = "function process(row) state.sum:add(row.v) end"
+[transforms.t.state]
+sum = { kind = "reducing", type = "BIGINT", reduce = "sum" }
+"#;
+    format!("{before}{function}[sinks.out]{sinks}").replace("#WATCH", "source.monitor-interval = \"5 ms\"")
+}
+
+#[test]
+fn a_checkpoint_of_what_was_only_added_to_is_sound_and_its_rows_are_put_together() {
+    const SUM: &str = "t/process/sum";
+    const ROUNDS: u64 = 4;
+    /// The last of them adds six each time.
+    const COUNT: usize = KEYS - 1;
+    let place = Place::new();
+    fs::write(place.path().join("watch.toml"), adding()).unwrap();
+    place.text(&[&["run", "-d", "-q", "watch.toml"][..], &LITTLE].concat());
+    for round in 1..=ROUNDS {
+        place.feed(&format!("{round}.csv"), 0..COUNT);
+        until("the last row to be added", || {
+            let found = place.json(&["state", "get", "sums", SUM, "--key", &format!("k={}", COUNT - 1)]);
+            (found["rows"][0]["value"].as_u64()? == round * 6).then_some(())
+        });
+        place.text(&["checkpoint", "-q", "sums"]);
+    }
+    place.text(&["cancel", "-q", "sums"]);
+    let job = fs::read_dir(place.path().join("checkpoints")).unwrap().next().unwrap().unwrap().path();
+    let newest = fs::read_to_string(job.join(format!("chk-{ROUNDS}")).join("_metadata")).unwrap();
+    let manifest: Value = serde_json::from_str(&newest).unwrap();
+    assert!(manifest.to_string().contains("\"at_most\":true"), "nothing was added without being read: {manifest}");
+    assert!(place.text(&["state", "verify", "latest"]).contains("is sound"));
+    let rows = place.text(&["state", "export", "latest", SUM]);
+    assert_eq!(rows.lines().count(), COUNT);
+    for row in rows.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()) {
+        let key = row["k"].as_u64().unwrap();
+        assert_eq!(row["value"].as_u64(), Some(ROUNDS * (key % 7)), "{row}");
+    }
+}

@@ -124,6 +124,13 @@ fn a_savepoint_in_the_bucket_is_looked_into_restored_and_disposed_of() {
     dir.answer(&["state", "verify", &stopped]);
     dir.answer(&["state", "seal", &stopped]);
     dir.answer(&["check", "-s", &stopped, "job.toml"]);
+    let words =
+        ["state", "import", "job.toml", "-q", "--state", "totals/group-aggregate-1/groups=rows.parquet", "--to", "s3://bucket/built"];
+    let built = dir.answer(&words);
+    assert!(built.starts_with("s3://bucket/built/savepoint-"), "{built}");
+    dir.answer(&["state", "verify", &built]);
+    assert!(dir.answer(&["check", "-s", &built, "job.toml"]).contains("totals/group-aggregate-1/groups"));
+    assert!(dir.answer(&["state", "diff", &stopped, &built, "totals/group-aggregate-1/groups"]).contains("same"));
 
     // Another byte in a file is found out.
     let file = objects(&*storage, &first).into_iter().find(|path| path.ends_with(".parquet")).unwrap();
@@ -144,6 +151,24 @@ fn a_savepoint_in_the_bucket_is_looked_into_restored_and_disposed_of() {
     let gone = dir.flink(&["run", "-s", &stopped, "job.toml"]);
     assert_eq!(gone.status.code(), Some(6));
     assert!(text(&gone).contains("on file system 's3'"), "{}", text(&gone));
+}
+
+#[test]
+fn a_job_is_cancelled_with_a_savepoint_in_the_bucket() {
+    let server = Server::start();
+    let job = GoldenJob::named("aggregate");
+    let mut dir = dir_of(&job, &server);
+    dir.feed(4);
+    let mut running = dir.start(&Start { lasting: true, checkpoints: Some("0"), options: on_s3("chk"), ..Start::default() });
+    let id = running.job();
+    until("rows to move", || (dir.rows_moved(&id) > 0).then_some(()));
+    let said = dir.answer(&["cancel", "-s", "s3://bucket/cancelled", &id]);
+    running.end_with(1);
+    let saved = snapshots(&dir, "s3://bucket/cancelled").pop().unwrap();
+    assert!(said.contains(&format!("Savepoint stored in {saved}.")), "{said}");
+    dir.feed(usize::MAX);
+    dir.run(&Start { restore: Some(saved), ..Start::default() });
+    dir.assert_expected("cancelled with a savepoint in a bucket");
 }
 
 #[test]
