@@ -4,6 +4,7 @@ mod decode;
 mod encode;
 #[cfg(test)]
 mod tests;
+mod value;
 
 use super::calendar::TimestampStandard;
 use super::column::Columns;

@@ -1,5 +1,6 @@
 //! Groups that expire: what comes out, what is kept, what is saved.
 
+use super::model::{Model, Row, World, input_batch, key_of, memory_strategy, model_spec, owners, row_strategy};
 use super::*;
 use crate::types::WallTime;
 use std::time::Duration;
