@@ -21,6 +21,7 @@ mod stored;
 mod table;
 #[cfg(test)]
 mod tests;
+mod timer_set;
 mod timers;
 mod unread;
 

@@ -5,12 +5,12 @@ use super::fold::Fold;
 use super::keys::KeyTable;
 use super::snapshot::Encoder;
 use super::table::{Column, Entries, Table, Taken};
+use super::timer_set::{Timer, TimerSet};
 use super::{KeyRef, restore};
 use crate::state::bytes::{Input, damaged, put_number, unzigzag, zigzag};
 use crate::state::ttl::{Expiry, Stamp, Times, UNSTAMPED};
 use crate::state::{StateDescriptor, StateError};
 use crate::types::{Datum, DatumError, KeyGroupRange};
-use imbl::OrdSet;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
@@ -35,11 +35,10 @@ impl TimeDomain {
     pub(super) const ALL: [Self; 2] = [Self::EventTime, Self::ProcessingTime];
 }
 
-/// The timers of one key group: for each domain, timestamps and slots. Sets that share what they have in common, so that a snapshot copies
-/// nothing.
+/// The timers of one key group: for each domain, timestamps and slots.
 #[derive(Debug, Clone, Default)]
 pub(in crate::state) struct TimerSets {
-    sets: [OrdSet<(i64, u32)>; 2],
+    sets: [TimerSet; 2],
 }
 
 impl Column for TimerSets {
@@ -50,7 +49,7 @@ impl Column for TimerSets {
     fn put_back(&mut self, _slot: usize, _other: &mut Self, _from: usize) {}
 
     fn slots(&self) -> usize {
-        self.sets.iter().map(OrdSet::len).sum()
+        self.sets.iter().map(TimerSet::len).sum()
     }
 
     fn is_due(&self, _slot: usize, _expiry: &Expiry) -> bool {
@@ -64,8 +63,8 @@ impl Column for TimerSets {
     fn encode(&self, _expiry: Option<&Expiry>, into: &mut Encoder) -> Result<(), DatumError> {
         for domain in TimeDomain::ALL {
             let name = Datum::from(domain.name());
-            for (timestamp, slot) in &self.sets[domain as usize] {
-                into.row(*slot, &[&name, &Datum::Long(*timestamp)], UNSTAMPED)?;
+            for (timestamp, slot) in self.sets[domain as usize].iter() {
+                into.row(slot, &[&name, &Datum::Long(timestamp)], UNSTAMPED)?;
             }
         }
         Ok(())
@@ -76,7 +75,7 @@ impl Column for TimerSets {
         let slot = u32::try_from(slot).map_err(|_| damaged())?;
         let mut held = 0;
         for (domain, timestamp) in &timers {
-            held += usize::from(self.sets[*domain as usize].insert((*timestamp, slot)).is_none());
+            held += usize::from(self.sets[*domain as usize].insert((*timestamp, slot)));
         }
         Ok(Taken { entries: Entries { before: timers.len(), after: held }, held })
     }
@@ -87,8 +86,8 @@ impl TimerSets {
     pub(super) fn by_slot(&self) -> HashMap<u32, KeyTimers> {
         let mut timers: HashMap<u32, KeyTimers> = HashMap::new();
         for domain in TimeDomain::ALL {
-            for (timestamp, slot) in &self.sets[domain as usize] {
-                timers.entry(*slot).or_default().push((domain, *timestamp));
+            for (timestamp, slot) in self.sets[domain as usize].iter() {
+                timers.entry(slot).or_default().push((domain, timestamp));
             }
         }
         timers
@@ -131,11 +130,11 @@ impl Timers {
     }
 
     /// The sets of one key group.
-    fn sets(&self, table: u32) -> &[OrdSet<(i64, u32)>; 2] {
+    fn sets(&self, table: u32) -> &[TimerSet; 2] {
         &self.table.read(KeyRef { table, row: 0 }).0.sets
     }
 
-    fn sets_mut(&mut self, table: u32) -> &mut [OrdSet<(i64, u32)>; 2] {
+    fn sets_mut(&mut self, table: u32) -> &mut [TimerSet; 2] {
         &mut self.table.write(KeyRef { table, row: 0 }).0.sets
     }
 
@@ -150,12 +149,11 @@ impl Timers {
     /// Sets a timer. Does nothing if it is set already.
     pub(in crate::state) fn register(&mut self, keys: &mut KeyTable, domain: TimeDomain, key: KeyRef, timestamp: i64) {
         let timer = (timestamp, key.row);
-        if self.sets(key.table)[domain as usize].contains(&timer) {
+        let set = &mut self.sets_mut(key.table)[domain as usize];
+        let before = set.first();
+        if !set.insert(timer) {
             return;
         }
-        let set = &mut self.sets_mut(key.table)[domain as usize];
-        let before = set.get_min().copied();
-        set.insert(timer);
         self.head(domain, key.table, before, Some(earlier(before, timer)));
         self.table.entries += 1;
         keys.gained(key);
@@ -163,23 +161,22 @@ impl Timers {
 
     /// Takes a timer back. Does nothing if there is none.
     pub(in crate::state) fn delete(&mut self, keys: &mut KeyTable, domain: TimeDomain, key: KeyRef, timestamp: i64) {
-        let timer = (timestamp, key.row);
-        if self.sets(key.table)[domain as usize].contains(&timer) {
-            self.remove(keys, domain, key, timer);
-        }
+        self.remove(keys, domain, key, (timestamp, key.row));
     }
 
-    fn remove(&mut self, keys: &mut KeyTable, domain: TimeDomain, key: KeyRef, timer: (i64, u32)) {
+    fn remove(&mut self, keys: &mut KeyTable, domain: TimeDomain, key: KeyRef, timer: Timer) {
         let set = &mut self.sets_mut(key.table)[domain as usize];
-        let before = set.get_min().copied();
-        set.remove(&timer);
-        let after = set.get_min().copied();
+        let before = set.first();
+        if !set.remove(timer) {
+            return;
+        }
+        let after = set.first();
         self.head(domain, key.table, before, after);
         self.table.entries = self.table.entries.saturating_sub(1);
         keys.lost(key);
     }
 
-    fn head(&mut self, domain: TimeDomain, table: u32, before: Option<(i64, u32)>, after: Option<(i64, u32)>) {
+    fn head(&mut self, domain: TimeDomain, table: u32, before: Option<Timer>, after: Option<Timer>) {
         let heads = &mut self.heads[domain as usize];
         let (before, after) = (before.map(|timer| timer.0), after.map(|timer| timer.0));
         if before != after {
@@ -191,7 +188,7 @@ impl Timers {
     /// Takes the earliest timer, if that is at or before `up_to`.
     pub(in crate::state) fn next_due(&mut self, keys: &mut KeyTable, domain: TimeDomain, up_to: i64) -> Option<(i64, KeyRef)> {
         let (timestamp, table) = *self.heads[domain as usize].first().filter(|(timestamp, _)| *timestamp <= up_to)?;
-        let timer = *self.sets(table)[domain as usize].get_min()?;
+        let timer = self.sets(table)[domain as usize].first()?;
         let key = KeyRef { table, row: timer.1 };
         self.remove(keys, domain, key, timer);
         Some((timestamp, key))
@@ -215,18 +212,20 @@ impl Timers {
         }
         let mut timers: HashMap<KeyRef, KeyTimers> = HashMap::new();
         for (table, slots) in slots {
-            if self.sets(table).iter().all(OrdSet::is_empty) {
+            if self.sets(table).iter().all(TimerSet::is_empty) {
                 continue;
             }
             for domain in TimeDomain::ALL {
                 let set = &mut self.sets_mut(table)[domain as usize];
-                let before = set.get_min().copied();
-                let leaves: Vec<(i64, u32)> = set.iter().filter(|(_, slot)| slots.contains(slot)).copied().collect();
-                for timer in leaves {
-                    set.remove(&timer);
-                    timers.entry(KeyRef { table, row: timer.1 }).or_default().push((domain, timer.0));
-                }
-                let after = set.get_min().copied();
+                let before = set.first();
+                set.retain(|(timestamp, row)| {
+                    let leaves = slots.contains(&row);
+                    if leaves {
+                        timers.entry(KeyRef { table, row }).or_default().push((domain, timestamp));
+                    }
+                    !leaves
+                });
+                let after = set.first();
                 self.head(domain, table, before, after);
             }
         }
@@ -239,8 +238,8 @@ impl Timers {
         let mut held = 0;
         for (domain, timestamp) in &timers {
             let set = &mut self.sets_mut(key.table)[*domain as usize];
-            let before = set.get_min().copied();
-            held += usize::from(set.insert((*timestamp, key.row)).is_none());
+            let before = set.first();
+            held += usize::from(set.insert((*timestamp, key.row)));
             self.head(*domain, key.table, before, Some(earlier(before, (*timestamp, key.row))));
         }
         self.table.entries = (self.table.entries + held).saturating_sub(timers.len());
@@ -252,12 +251,12 @@ impl Timers {
         let mut keys = BTreeSet::new();
         for (_, table) in self.heads[domain as usize].iter().take_while(|(timestamp, _)| *timestamp <= up_to) {
             let set = &self.sets(*table)[domain as usize];
-            for (_, row) in set.range(..=(up_to, u32::MAX)) {
+            for (_, row) in set.iter().take_while(|(timestamp, _)| *timestamp <= up_to) {
                 if keys.len() == most {
                     break;
                 }
-                if is_wanted(KeyRef { table: *table, row: *row }) {
-                    keys.insert((*table, *row));
+                if is_wanted(KeyRef { table: *table, row }) {
+                    keys.insert((*table, row));
                 }
             }
         }
@@ -267,7 +266,7 @@ impl Timers {
     /// The key of the earliest timer in memory, if that is due by `up_to`.
     pub(super) fn first_key(&self, domain: TimeDomain, up_to: i64) -> Option<KeyRef> {
         let (_, table) = *self.heads[domain as usize].first().filter(|(timestamp, _)| *timestamp <= up_to)?;
-        let (_, row) = *self.sets(table)[domain as usize].get_min()?;
+        let (_, row) = self.sets(table)[domain as usize].first()?;
         Some(KeyRef { table, row })
     }
 
@@ -285,7 +284,7 @@ impl Timers {
 /// About what a timer takes in its set.
 const TIMER_BYTES: usize = 32;
 
-fn earlier(before: Option<(i64, u32)>, timer: (i64, u32)) -> (i64, u32) {
+fn earlier(before: Option<Timer>, timer: Timer) -> Timer {
     before.map_or(timer, |before| before.min(timer))
 }
 
