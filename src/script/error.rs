@@ -39,6 +39,15 @@ impl ScriptError {
     }
 }
 
+/// True if the error was raised in the prelude, not at a line of the script.
+pub(super) fn is_of_prelude(error: &Error) -> bool {
+    match error {
+        Error::CallbackError { cause, .. } | Error::WithContext { cause, .. } => is_of_prelude(cause),
+        Error::RuntimeError(message) => message.starts_with("prelude:"),
+        _ => false,
+    }
+}
+
 /// The first characters of `text`.
 pub(super) fn bounded(text: &str) -> String {
     match text.char_indices().nth(SHOWN_CHARS) {

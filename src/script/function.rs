@@ -1,15 +1,15 @@
 //! The process function of one subtask: hands a batch to the script, its state with it, and takes the rows and the written state back.
 
 use super::convert::{decimal_text, from_lua, to_lua};
-use super::error::ScriptError;
+use super::error::{ScriptError, is_of_prelude};
 use super::machine::{Machine, Written, is_null, take_pushed};
-use super::prelude::{Handover, handover};
+use super::prelude::{Checks, Handover, handover};
 use super::session::lock;
 use super::spec::{ScriptFold, ScriptSpec, ScriptState};
 use crate::operator::process::{FunctionStates, ProcessBody, ProcessContext, ProcessFactory, ProcessSpec, Timer};
 use crate::operator::{InputIndex, OperatorError, SubtaskPlace};
 use crate::state::{Fold, FoldFunction, KeyRef, KeyedState, StateDescriptor, StateKind, TimeDomain};
-use crate::types::{Batch, Datum, DatumBuilder, DatumColumn, LogicalType, Schema, TypeKind};
+use crate::types::{Batch, Datum, DatumBuilder, DatumColumn, LogicalType, RowBuilder, Schema, TypeKind};
 use arrow::array::RecordBatch;
 use hashbrown::HashMap;
 use mlua::{Error, Value};
@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 /// Runs everything of a script that needs no event: reads it, runs what stands outside its functions, looks for `process`.
 pub fn check(spec: &Arc<ScriptSpec>) -> Result<(), ScriptError> {
-    Machine::load(spec, false).map(|_| ())
+    Machine::load(spec, false, Checks::AtOnce).map(|_| ())
 }
 
 /// Makes the process functions of a script.
@@ -44,7 +44,8 @@ impl ProcessFactory for ScriptFactory {
     }
 
     fn create(&self, _place: SubtaskPlace) -> Result<Box<dyn ProcessBody>, OperatorError> {
-        let machine = Machine::load(&self.spec, true).map_err(|error| failed(&error.message, &self.spec.chunk))?;
+        let machine =
+            Machine::load(&self.spec, true, Checks::of(&self.spec.text)).map_err(|error| failed(&error.message, &self.spec.chunk))?;
         Ok(Box::new(ScriptFunction { machine, slots: Vec::new(), found: HashMap::new(), batches: 0 }))
     }
 }
@@ -141,23 +142,14 @@ impl ProcessBody for ScriptFunction {
         };
         let times = times.map(|(column, at)| (column, &spec.inputs[input].1.columns[at].data_type));
         lock(&self.machine.session).set_times(times);
-        let result = self.with_state(context, |function| {
+        let call = |function: &mut Self| {
             function.start()?;
             let slots = std::mem::take(&mut function.slots);
             let result = function.machine.run(input, rows, &slots);
             function.slots = slots;
-            result?;
-            function.drain()
-        });
-        if let Err(error) = result {
-            let error = ScriptError::of(&error, &spec.chunk);
-            let error = match self.machine.failed_row() {
-                Some(row) => error.during(&event_text(rows, row)),
-                None => error,
-            };
-            return Err(failed(&error.message, &spec.chunk));
-        }
-        self.collect(context, |row| event_text(rows, row))
+            result
+        };
+        self.call(context, call, |row| row.map(|row| event_text(rows, row)))
     }
 
     fn on_timer(&mut self, timer: Timer, context: &mut ProcessContext<'_>) -> Result<(), OperatorError> {
@@ -165,18 +157,33 @@ impl ProcessBody for ScriptFunction {
             TimeDomain::EventTime => "event-time",
             TimeDomain::ProcessingTime => "processing-time",
         };
-        let chunk = self.machine.spec.chunk.clone();
         let what = format!("{domain} timer of {}", timer.timestamp);
         if !self.machine.has_timer {
-            return Err(failed(&format!("a timer is due, but the script defines no function on_timer ({what})"), &chunk));
+            let chunk = &self.machine.spec.chunk;
+            return Err(failed(&format!("a timer is due, but the script defines no function on_timer ({what})"), chunk));
         }
         lock(&self.machine.session).keys = vec![timer.key];
-        let result = self.with_state(context, |function| {
-            function.machine.fire(timer.timestamp, domain)?;
-            function.drain()
-        });
-        result.map_err(|error| failed(&ScriptError::of(&error, &chunk).during(&what).message, &chunk))?;
-        self.collect(context, |_| what.clone())
+        self.call(context, |function| function.machine.fire(timer.timestamp, domain), |_| Some(what.clone()))
+    }
+}
+
+/// What went wrong in a call.
+enum Wrong {
+    Script(Error),
+    /// A row that was emitted.
+    Row(OperatorError),
+    /// A value that was written to a state.
+    State(Error),
+}
+
+impl Wrong {
+    /// True if it came up behind the line at which it happened.
+    fn may_have_a_line(&self) -> bool {
+        match self {
+            Self::Script(error) => is_of_prelude(error),
+            Self::Row(_) => true,
+            Self::State(_) => false,
+        }
     }
 }
 
@@ -197,12 +204,65 @@ impl ScriptFunction {
         }
     }
 
+    /// Calls the script, and takes what it emitted and wrote. `during`: what was worked on, given the row of the batch.
+    fn call(
+        &mut self,
+        context: &mut ProcessContext<'_>,
+        call: impl Fn(&mut Self) -> Result<(), Error>,
+        during: impl Fn(Option<usize>) -> Option<String>,
+    ) -> Result<(), OperatorError> {
+        let run = |function: &mut Self, outputs: &mut [RowBuilder]| {
+            call(function).map_err(Wrong::Script)?;
+            // Before the state that was written: should the call be repeated, it finds the state as it was.
+            function.collect(outputs, &during).map_err(Wrong::Row)?;
+            function.drain().map_err(Wrong::State)
+        };
+        let Err(wrong) = self.with_state(context, run) else { return Ok(()) };
+        let late = self.machine.checks == Checks::Late && wrong.may_have_a_line();
+        let error = late.then(|| self.once_more(context, &call)).flatten();
+        Err(match (error, wrong) {
+            (Some(error), _) | (None, Wrong::Script(error) | Wrong::State(error)) => self.failed(&error, &during),
+            (None, Wrong::Row(error)) => error,
+        })
+    }
+
+    /// Something was wrong with a value, and found so late that nobody knows at which line: repeats the call with checks at once. The attempt
+    /// ends anyway. None if nothing is wrong this time, or something that is not to be told.
+    fn once_more(&mut self, context: &mut ProcessContext<'_>, call: impl Fn(&mut Self) -> Result<(), Error>) -> Option<Error> {
+        let machine = Machine::load(&self.machine.spec, false, Checks::AtOnce).ok()?;
+        {
+            let (mut before, mut session) = (lock(&self.machine.session), lock(&machine.session));
+            session.handles = std::mem::take(&mut before.handles);
+            session.keys = std::mem::take(&mut before.keys);
+            (session.timers, session.times) = (before.timers, before.times.take());
+        }
+        self.machine = machine;
+        match self.with_state(context, |function, _| call(function).map_err(Wrong::Script)) {
+            Err(Wrong::Script(error)) => Some(error),
+            _ => None,
+        }
+    }
+
+    fn failed(&self, error: &Error, during: impl Fn(Option<usize>) -> Option<String>) -> OperatorError {
+        let chunk = &self.machine.spec.chunk;
+        let error = ScriptError::of(error, chunk);
+        let error = match during(self.machine.failed_row()) {
+            Some(what) => error.during(&what),
+            None => error,
+        };
+        failed(&error.message, chunk)
+    }
+
     /// Runs `call` while the operator's state lies where the script's functions find it.
-    fn with_state(&mut self, context: &mut ProcessContext<'_>, call: impl FnOnce(&mut Self) -> Result<(), Error>) -> Result<(), Error> {
-        self.machine.set_time(context.now.0, context.watermark.0)?;
+    fn with_state(
+        &mut self,
+        context: &mut ProcessContext<'_>,
+        call: impl FnOnce(&mut Self, &mut [RowBuilder]) -> Result<(), Wrong>,
+    ) -> Result<(), Wrong> {
+        self.machine.set_time(context.now.0, context.watermark.0).map_err(Wrong::State)?;
         let elsewhere = KeyedState::new(context.state.key_groups(), context.state.max_parallelism(), Vec::new());
         lock(&self.machine.session).state = Some(std::mem::replace(context.state, elsewhere));
-        let result = call(self);
+        let result = call(self, context.outputs);
         if let Some(state) = lock(&self.machine.session).state.take() {
             *context.state = state;
         }
@@ -260,7 +320,7 @@ impl ScriptFunction {
     }
 
     /// Puts what was emitted into the operator's outputs. `during`: what the row of the batch was.
-    fn collect(&self, context: &mut ProcessContext<'_>, during: impl Fn(usize) -> String) -> Result<(), OperatorError> {
+    fn collect(&self, outputs: &mut [RowBuilder], during: impl Fn(Option<usize>) -> Option<String>) -> Result<(), OperatorError> {
         let chunk = &self.machine.spec.chunk;
         let lua = |error: Error| failed(&ScriptError::of(&error, chunk).message, chunk);
         for (port, out) in self.machine.outs.iter().enumerate() {
@@ -270,7 +330,7 @@ impl ScriptFunction {
             }
             let output = &self.machine.spec.outputs[port];
             for (at, column) in output.schema.columns.iter().enumerate() {
-                let builder = &mut context.outputs[port].columns()[at];
+                let builder = &mut outputs[port].columns()[at];
                 let appended = match handover(&column.data_type) {
                     Handover::Table => append_cells(builder, &out.columns[at], &column.data_type),
                     Handover::Datum => {
@@ -282,11 +342,14 @@ impl ScriptFunction {
                 if let Err((row, wrong)) = appended {
                     let source: usize = out.rows.raw_get(row + 1).unwrap_or(0);
                     let error = ScriptError::new(format!("{chunk}: field \"{}\"{wrong}", column.name));
-                    let error = if source == 0 { error } else { error.during(&during(source - 1)) };
+                    let error = match during(source.checked_sub(1)) {
+                        Some(what) => error.during(&what),
+                        None => error,
+                    };
                     return Err(failed(&error.message, chunk));
                 }
             }
-            context.outputs[port].end_rows(rows).map_err(|e| OperatorError::Invariant(e.to_string()))?;
+            outputs[port].end_rows(rows).map_err(|e| OperatorError::Invariant(e.to_string()))?;
         }
         Ok(())
     }

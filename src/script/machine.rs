@@ -2,7 +2,7 @@
 
 use super::convert::{found, table_of_column};
 use super::error::ScriptError;
-use super::prelude::{Prelude, generate};
+use super::prelude::{Checks, Prelude, generate};
 use super::sandbox::{self, Sandbox};
 use super::scan::mentioned_columns;
 use super::session::{Functions, Session, SharedSession};
@@ -19,6 +19,7 @@ use std::sync::{Arc, Mutex};
 pub(super) struct Machine {
     pub(super) spec: Arc<ScriptSpec>,
     pub(super) session: SharedSession,
+    pub(super) checks: Checks,
     /// For each state: how values are handed in before a batch and taken out behind it, if they lie in Lua meanwhile.
     pub(super) cached: Vec<Option<(Function, Function)>>,
     /// True, by the number of a cached state from 1, where `process` has read it.
@@ -76,11 +77,11 @@ pub(super) struct OutTable {
 
 impl Machine {
     /// Loads a script: runs what stands outside its functions. `log`: whether what it prints is logged.
-    pub(super) fn load(spec: &Arc<ScriptSpec>, log: bool) -> Result<Self, ScriptError> {
+    pub(super) fn load(spec: &Arc<ScriptSpec>, log: bool, checks: Checks) -> Result<Self, ScriptError> {
         let of = |error: Error| ScriptError::of(&error, &spec.chunk);
-        let prelude = generate(spec, &mentioned_columns(&spec.text));
+        let prelude = generate(spec, &mentioned_columns(&spec.text), checks);
         let Sandbox { lua, budget, over } = sandbox::open(spec.limits, log).map_err(of)?;
-        let mut machine = Self::assemble(spec, lua, &budget, prelude).map_err(of)?;
+        let mut machine = Self::assemble(spec, lua, &budget, prelude, checks).map_err(of)?;
         if spec.text.contains(BUDGET) {
             return Err(ScriptError::new(format!("{}: the name {BUDGET} is taken", spec.chunk)));
         }
@@ -92,7 +93,7 @@ impl Machine {
         Ok(machine)
     }
 
-    fn assemble(spec: &Arc<ScriptSpec>, lua: Lua, budget: &Table, prelude: Prelude) -> Result<Self, Error> {
+    fn assemble(spec: &Arc<ScriptSpec>, lua: Lua, budget: &Table, prelude: Prelude, checks: Checks) -> Result<Self, Error> {
         let session = Arc::new(Mutex::new(Session {
             spec: Arc::clone(spec),
             state: None,
@@ -132,7 +133,7 @@ impl Machine {
             out.take = Some(takes.raw_get(at + 1)?);
         }
         let (spec, columns) = (Arc::clone(spec), prelude.columns);
-        Ok(Self { spec, session, cached, asked, outs, has_timer: false, lua, frame, run, fire, failed, columns })
+        Ok(Self { spec, session, checks, cached, asked, outs, has_timer: false, lua, frame, run, fire, failed, columns })
     }
 
     /// Finds the script's functions.

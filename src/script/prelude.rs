@@ -27,6 +27,23 @@ pub(super) const fn handover(data_type: &LogicalType) -> Handover {
     }
 }
 
+/// When the types of values are looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Checks {
+    /// As they are emitted or written to a state: what is wrong is said with its line.
+    AtOnce,
+    /// Those that are emitted, behind the batch, and others as cheaply as can be: what is wrong is found, but not said as it should be. The
+    /// batch is run once more then, with checks at once.
+    Late,
+}
+
+impl Checks {
+    /// For a script at first. One that may catch errors gets all of them.
+    pub(super) fn of(script: &str) -> Self {
+        if script.contains("pcall") { Self::AtOnce } else { Self::Late }
+    }
+}
+
 /// The types that `rt.coerce` knows by number; 1 is BIGINT.
 #[derive(Debug)]
 pub(super) struct Types(pub(super) Vec<LogicalType>);
@@ -74,20 +91,20 @@ fn quoted(text: &str) -> String {
 }
 
 /// Writes the prelude of a script.
-pub(super) fn generate(spec: &ScriptSpec, mentioned: &MentionedColumns) -> Prelude {
+pub(super) fn generate(spec: &ScriptSpec, mentioned: &MentionedColumns, checks: Checks) -> Prelude {
     let mut types = Types(vec![LogicalType::nullable(TypeKind::BigInt)]);
     let mut text = STATIC.to_owned();
     let mut cached = Vec::new();
     for (index, state) in spec.states.iter().enumerate() {
         let in_lua = !spec.key.columns.is_empty() && is_cached(state);
-        write_state(&mut text, index, state, in_lua, &mut types);
+        write_state(&mut text, index, state, in_lua, &mut types, checks);
         cached.push(in_lua);
     }
     if spec.key.columns.is_empty() {
         text.push_str("handles = {}\n");
     }
     for (port, output) in spec.outputs.iter().enumerate() {
-        write_output(&mut text, port, &output.name, &output.schema, &mut types);
+        write_output(&mut text, port, &output.name, &output.schema, &mut types, checks);
     }
     let mut columns = Vec::new();
     for (input, (_, schema)) in spec.inputs.iter().enumerate() {
@@ -135,11 +152,11 @@ fn is_cached(state: &ScriptState) -> bool {
     scalar && fold && !reads_count
 }
 
-fn write_state(text: &mut String, index: usize, state: &ScriptState, cached: bool, types: &mut Types) {
+fn write_state(text: &mut String, index: usize, state: &ScriptState, cached: bool, types: &mut Types, checks: Checks) {
     let name = quoted(&state.name);
     let at = index + 1;
     if cached {
-        write_cached_state(text, at, state, types);
+        write_cached_state(text, at, state, types, checks);
         return;
     }
     let _ = match (state.kind, &state.fold) {
@@ -188,24 +205,49 @@ fn check(data_type: &LogicalType, what: &str, level: usize, types: &mut Types) -
     format!("if {condition} then v = coerce({kind}, v, {what}, {level}) end")
 }
 
+/// The same without a call. Whatever is not taken fails, if not here, then in Lua's own words.
+fn quick_check(data_type: &LogicalType, what: &str, level: usize, types: &mut Types) -> String {
+    // Beyond 2^53 a float does not say which integer it stands for.
+    let exact = (-9_007_199_254_740_992, 9_007_199_254_740_992);
+    let condition = match &data_type.kind {
+        TypeKind::Double | TypeKind::Float => "local w = v + 0.0 if w ~= v".to_owned(),
+        kind => match range_of(kind) {
+            Some(range) => {
+                let (low, high) = if range == (i64::MIN, i64::MAX) { exact } else { range };
+                format!("local w = v | 0 if w ~= v or w < {low} or w > {high}")
+            }
+            None => return check(data_type, what, level, types),
+        },
+    };
+    let kind = types.number_of(data_type);
+    format!("{condition} then v = coerce({kind}, v, {}, {level}) else v = w end", quoted(what))
+}
+
 /// A value or reducing state whose values lie in a table by slot; those that were written lie in a second one.
 #[expect(clippy::too_many_lines, reason = "one piece of Lua, read from top to bottom")]
-fn write_cached_state(text: &mut String, at: usize, state: &ScriptState, types: &mut Types) {
+fn write_cached_state(text: &mut String, at: usize, state: &ScriptState, types: &mut Types, checks: Checks) {
     let name = &state.name;
-    let check = check(&state.data_type, &format!("state.{name}"), 2, types);
+    let what = format!("state.{name}");
+    let check = match checks {
+        Checks::AtOnce => check(&state.data_type, &what, 2, types),
+        Checks::Late => quick_check(&state.data_type, &what, 2, types),
+    };
+    // Asked of what is seldom nil: comparing with nil is a call.
+    let is_nil = |value: &str| if state.data_type.kind == TypeKind::Boolean { format!("{value} == nil") } else { format!("not {value}") };
     let read = format!(
         "local old = new[slot]
-    if old == nil then
+    if {nothing} then
       old = cache[slot]
-      if old == nil then
+      if {nothing} then
         if not times then asked[{at}] = true end
         old = rt.get({at}, slot)
         if old == nil then old = NULL end
         cache[slot] = old
       end
-    end"
+    end",
+        nothing = is_nil("old")
     );
-    let write = format!("if v == nil then v = NULL else {check} end\n    new[slot] = v");
+    let write = format!("if not v and v == nil then v = NULL else {check} end\n    new[slot] = v");
     let default = state.default.as_ref().map_or("nil".to_owned(), |value| literal(value, &state.data_type));
     let methods = match &state.fold {
         ScriptFold::None => format!(
@@ -313,7 +355,7 @@ end
 }
 
 /// The function that takes the rows of one output apart: the cells of column c of row n lie in `outs[port][c][n]`.
-fn write_output(text: &mut String, port: usize, name: &str, schema: &Schema, types: &mut Types) {
+fn write_output(text: &mut String, port: usize, name: &str, schema: &Schema, types: &mut Types, checks: Checks) {
     let number = port + 1;
     // The main output's function is `emit` itself; the others are called below it.
     let level = if port == 0 { 2 } else { 4 };
@@ -328,7 +370,7 @@ fn write_output(text: &mut String, port: usize, name: &str, schema: &Schema, typ
     }
     let cell = |c: usize| if local { format!("c{c}[n]") } else { format!("cols[{c}][n]") };
     if port == 0 {
-        text.push_str("  function emit(given, other)\n    if other ~= nil then emit_named(given, other) return end\n");
+        text.push_str("  function emit(given, other)\n    if other then emit_named(given, other) return end\n");
     } else {
         let _ = writeln!(text, "  named_outputs[{}] = function(given)", quoted(name));
     }
@@ -346,6 +388,9 @@ fn write_output(text: &mut String, port: usize, name: &str, schema: &Schema, typ
         };
         let missing = format!("check_fields(given, columns, {number}, {level}) {missing}");
         let _ = match handover(&column.data_type) {
+            Handover::Table if checks == Checks::Late => {
+                writeln!(text, "    do local v = given[{field}] if not v and v == nil then {missing} end {} = v end", cell(c))
+            }
             Handover::Table => {
                 let check = check(&column.data_type, &what, level, types);
                 // `null` stands for NULL where a field's value comes out of a list or a map.

@@ -286,6 +286,46 @@ fn what_a_script_does_wrong_is_said_with_line_and_event() {
 }
 
 #[test]
+fn whole_floats_become_integers_at_once_and_what_stands_for_no_integer_is_refused_with_its_line() {
+    let states = vec![state("l", StateKind::Value, "BIGINT"), state("i", StateKind::Value, "INT"), state("d", StateKind::Value, "DOUBLE")];
+    // Later rows of a batch see what the next batch would.
+    let text = "function process(event)
+        state.l:update(event.price / 1) state.i:update(event.price / 1) state.d:update(event.price)
+        emit { l = event.price / 1, s = state.l:value() .. ' ' .. state.i:value() .. ' ' .. state.d:value() }
+        end";
+    let spec_of = |text: &str| spec(text, "l BIGINT; s STRING", states.clone());
+    let batch = bids(&[(1, Some(7), "web", 0)]);
+    assert_eq!(run(&spec_of(text), std::slice::from_ref(&batch)).unwrap(), ["+I[7, 7 7 7.0]"]);
+    let text = "function process(event) state.l:update(math.mininteger) state.d:update(0/0)
+        emit { l = state.l:value(), s = tostring(state.d:value() ~= state.d:value()) } end";
+    assert_eq!(run(&spec_of(text), std::slice::from_ref(&batch)).unwrap(), ["+I[-9223372036854775808, true]"]);
+    let cases = [
+        ("state.l:update('10')", "state.l: BIGINT expected, got string \"10\""),
+        ("state.l:update({})", "state.l: BIGINT expected, got table"),
+        ("state.l:update(1.5)", "state.l: BIGINT expected, got number 1.5"),
+        ("state.l:update(2.0^53 + 2)", "state.l: BIGINT expected, got number 9007199254740994.0"),
+        ("state.l:update(false)", "state.l: BIGINT expected, got boolean false"),
+        ("state.i:update(2^31)", "state.i: 2147483648 does not fit into INT"),
+        ("state.d:update('1.5')", "state.d: DOUBLE expected, got string \"1.5\""),
+        ("emit { l = false }", "field \"l\": BIGINT expected, got boolean false"),
+        ("emit { l = 2.0^53 + 2 }", "field \"l\": BIGINT expected, got number 9007199254740994.0"),
+        ("emit { s = 5 }", "field \"s\": STRING expected, got number 5"),
+    ];
+    for (body, expected) in cases {
+        let text = format!("function process(event)\nif event.price == 7 then\n{body} end\nend");
+        let error = run(&spec_of(&text), &[bids(&[(1, Some(1), "", 0), (1, Some(7), "web", 0)])]).expect_err(body);
+        assert_eq!(error, format!("test.lua:3: {expected} (event bidder=1, price=7, channel=\"web\", ts=0)"), "{body}");
+    }
+    let text = "function process(event)
+        local ok, why = pcall(emit, { l = 'x' })
+        local _, other = pcall(state.l.update, state.l, {})
+        emit { s = tostring(ok) .. tostring(why):match('field.*') .. ', ' .. tostring(other):match('state.*') }
+        end";
+    let caught = "+I[null, falsefield \"l\": BIGINT expected, got string \"x\", state.l: BIGINT expected, got table]";
+    assert_eq!(run(&spec_of(text), &[batch]).unwrap(), [caught]);
+}
+
+#[test]
 fn a_script_that_hoards_memory_is_stopped_and_a_large_batch_is_not() {
     let text = "hoard = {}\nfunction process(event) for i = 1, 1000000 do hoard[#hoard + 1] = ('x'):rep(1000) .. i end end";
     let mut spec = spec(text, "n BIGINT", Vec::new());
