@@ -6,6 +6,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// Bytes by which tables may exceed their limit while a checkpoint is written.
 const SPARE: usize = 48 << 20;
 
+/// Bytes of rows that leave together, where the table's share is not small.
+const BATCH: usize = 1 << 20;
+
 /// Bytes for all tables of a job. Tables report what they hold and give rows away when it is too much.
 #[derive(Debug)]
 pub(crate) struct Budget {
@@ -45,8 +48,9 @@ impl Charge {
         if used <= limit || bytes <= share {
             return 0;
         }
-        // A little more, so that rows leave in batches.
-        ((used - limit).min(bytes - share) + share / 32).min(bytes)
+        // A little more, so that rows leave in batches: each becomes a file, and the next compaction reads them all at once.
+        let batch = (share / 32).max(BATCH.min(share / 8));
+        ((used - limit).min(bytes - share) + batch).min(bytes)
     }
 }
 
@@ -74,9 +78,9 @@ mod tests {
         let (mut a, mut b) = (Charge::new(&budget), Charge::new(&budget));
         assert_eq!(a.set(640), 0, "one alone may take all");
         assert_eq!(b.set(100), 0, "less than its share");
-        assert_eq!(a.set(640), 100 + 10, "the excess, and a 32nd of the share");
+        assert_eq!(a.set(640), 100 + 40, "the excess, and an eighth of a small share");
         drop(b);
-        assert_eq!(a.set(641), 1 + 20);
+        assert_eq!(a.set(641), 1 + 80);
         drop(a);
         assert_eq!((budget.used.load(Ordering::Relaxed), budget.tables.load(Ordering::Relaxed)), (0, 0));
     }

@@ -29,8 +29,8 @@ const INGEST_ROWS: usize = 1_024;
 /// So many keys are looked up at once: each one holds on to a block, whatever the cache's size.
 const KEYS_AT_ONCE: usize = 512;
 
-/// Bytes that a compaction reads ahead of each file that it merges.
-const READAHEAD: usize = 256 << 10;
+/// Bytes that a compaction reads ahead of each file that it merges: outside of the budget, and of hundreds of files where the budget is small.
+const READAHEAD: usize = 64 << 10;
 
 /// See the module. Owned by the states of one operator and subtask, and by what is written of them in the background.
 pub(crate) struct Store {
