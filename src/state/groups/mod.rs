@@ -14,6 +14,7 @@ mod index;
 mod keys;
 mod layout;
 mod multiset;
+mod over;
 mod pages;
 mod payload;
 mod reminders;
@@ -23,6 +24,7 @@ mod spill;
 mod stored;
 mod unread;
 mod walk;
+mod words;
 
 pub use keys::canonical_key;
 pub(in crate::state) use keys::key_columns;
@@ -74,7 +76,7 @@ pub struct GroupTable {
 }
 
 /// About so many bytes of pages go back to their key groups in one batch.
-const ABSORBED_AT_ONCE: usize = 4 << 20;
+const ABSORBED_AT_ONCE: usize = 2 << 20;
 
 impl std::fmt::Debug for GroupTable {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -364,12 +366,7 @@ impl GroupTable {
         let (stride, mut left) = (self.layout.stride, ABSORBED_AT_ONCE);
         self.over = false;
         for table in self.tables.iter_mut().filter(|table| table.rows.pages().is_over()) {
-            let bytes = table.rows.copied_bytes(stride);
-            if left > 0 && table.rows.absorb(stride) {
-                left = left.saturating_sub(bytes);
-            } else {
-                self.over = true;
-            }
+            self.over |= left == 0 || !table.rows.absorb(stride, &mut left);
         }
     }
 

@@ -5,7 +5,9 @@
 //! bits of its rows are out of date: they are removed when the page is written to for the first time after that.
 
 use super::layout::{DIRTY, FLAGS};
+use super::over::Over;
 use super::rows::Rows;
+use super::words::AlignedWords;
 use std::sync::Arc;
 
 /// See the module.
@@ -20,22 +22,12 @@ pub(super) struct Pages {
     dirt: Vec<Dirt>,
 }
 
-/// Pages over rows that must not change before somebody is done with them, and that lie in one piece.
-#[derive(Debug)]
-struct Over {
-    below: Arc<Rows>,
-    /// One a page; empty for those that are as they are below.
-    pages: Vec<Box<[u64]>>,
-    /// How many lie below as well.
-    copied: usize,
-}
-
 /// What became of the rows below.
 #[derive(Debug)]
 pub(super) enum Absorbed {
     /// There were none.
     Nothing,
-    /// Somebody else still reads them.
+    /// Somebody else still reads them, or they are not back as a whole.
     Still,
     /// Their words lie in one piece with those that were above; this is what else they had.
     Below(Rows),
@@ -51,67 +43,8 @@ enum Dirt {
     Dirty,
 }
 
-/// Words whose first one lies at the start of a cache line.
-#[derive(Debug, Default)]
-struct AlignedWords {
-    buffer: Vec<u64>,
-    base: usize,
-}
-
 /// Words of a page, about: small, because a batch of random rows copies as many pages as it has rows.
-const PAGE_WORDS: usize = 64;
-
-const LINE: usize = 64;
-const LINE_WORDS: usize = LINE / size_of::<u64>();
-
-impl AlignedWords {
-    fn zeroed(words: usize) -> Self {
-        let buffer = vec![0_u64; words + LINE_WORDS];
-        // In words; 0 where alignment cannot be computed, which costs speed alone.
-        let base = buffer.as_ptr().align_offset(LINE);
-        Self { base: if base < LINE_WORDS { base } else { 0 }, buffer }
-    }
-
-    fn capacity(&self) -> usize {
-        self.buffer.len().saturating_sub(LINE_WORDS)
-    }
-
-    fn resized(&self, words: usize) -> Self {
-        let mut larger = Self::zeroed(words);
-        let used = self.capacity().min(words);
-        larger.buffer[larger.base..larger.base + used].copy_from_slice(&self.buffer[self.base..self.base + used]);
-        larger
-    }
-}
-
-impl Over {
-    fn is_here(&self, page: usize) -> bool {
-        !self.pages[page].is_empty()
-    }
-
-    /// Copies a page, if that was not done. A page is `words` long.
-    fn copy_up(&mut self, page: usize, words: usize) {
-        if self.is_here(page) {
-            return;
-        }
-        let below = &self.below.pages().flat;
-        let mut copy = vec![0; words].into_boxed_slice();
-        // The last page may be larger than what there is of it.
-        let start = (page * words).min(below.capacity());
-        let length = words.min(below.capacity() - start);
-        copy[..length].copy_from_slice(&below.buffer[below.base + start..below.base + start + length]);
-        self.pages[page] = copy;
-        self.copied += 1;
-    }
-}
-
-/// Writes the pages that are there to where they belong in `flat`, which has room for them.
-fn lay_upon(flat: &mut AlignedWords, pages: &[Box<[u64]>], words: usize) {
-    for (number, page) in pages.iter().enumerate().filter(|(_, page)| !page.is_empty()) {
-        let start = flat.base + number * words;
-        flat.buffer[start..start + words].copy_from_slice(page);
-    }
-}
+const PAGE_WORDS: usize = 32;
 
 impl Pages {
     /// No rows; each is to have `stride` words.
@@ -124,9 +57,18 @@ impl Pages {
         let Self { flat: _, over: nothing, shift, dirt } = below.pages();
         debug_assert!(nothing.is_none(), "pages lie over rows in one piece");
         let (shift, dirt) = (*shift, if clean { vec![Dirt::Stale; dirt.len()] } else { dirt.clone() });
-        let mut pages = Vec::with_capacity(dirt.len() + dirt.len() / 8);
-        pages.resize_with(dirt.len(), Box::default);
-        Self { flat: AlignedWords::default(), over: Some(Box::new(Over { below, pages, copied: 0 })), shift, dirt }
+        let over = Over::new(below, dirt.len());
+        Self { flat: AlignedWords::default(), over: Some(Box::new(over)), shift, dirt }
+    }
+
+    /// The words that lie in one piece.
+    pub(super) fn flat(&self) -> &AlignedWords {
+        &self.flat
+    }
+
+    /// The same, to be changed.
+    pub(super) fn flat_mut(&mut self) -> &mut AlignedWords {
+        &mut self.flat
     }
 
     #[inline]
@@ -150,7 +92,7 @@ impl Pages {
         if page == self.dirt.len() {
             self.dirt.push(Dirt::Stale);
             if let Some(over) = &mut self.over {
-                over.pages.push(vec![0; words].into_boxed_slice());
+                over.push(words);
             }
         }
         let needed = (row as usize + 1) * stride;
@@ -166,18 +108,18 @@ impl Pages {
         if let Some(over) = &self.over {
             return self.row_over(over, row, stride);
         }
-        let at = self.flat.base + row as usize * stride;
-        &self.flat.buffer[at..at + stride]
+        self.flat.slice(row as usize * stride, stride)
     }
 
     #[cold]
     fn row_over<'a>(&'a self, over: &'a Over, row: u32, stride: usize) -> &'a [u64] {
-        let page = &over.pages[self.page_of(row)];
-        if page.is_empty() {
-            return over.below.pages().row(row, stride);
+        match over.copy(self.page_of(row), self.page_words(stride)) {
+            None => over.below().pages().row(row, stride),
+            Some(page) => {
+                let at = self.place(row) * stride;
+                &page[at..at + stride]
+            }
         }
-        let at = self.place(row) * stride;
-        &page[at..at + stride]
     }
 
     /// The words of row `row`, to be changed.
@@ -186,19 +128,15 @@ impl Pages {
         if self.over.is_some() {
             return self.row_over_mut(row, stride);
         }
-        let at = self.flat.base + row as usize * stride;
-        &mut self.flat.buffer[at..at + stride]
+        self.flat.slice_mut(row as usize * stride, stride)
     }
 
     #[cold]
     fn row_over_mut(&mut self, row: u32, stride: usize) -> &mut [u64] {
         let (page, at, words) = (self.page_of(row), self.place(row) * stride, self.page_words(stride));
         match &mut self.over {
-            Some(over) => {
-                over.copy_up(page, words);
-                &mut over.pages[page][at..at + stride]
-            }
-            None => &mut self.flat.buffer[at..at + stride],
+            Some(over) => &mut over.page_mut(page, words)[at..at + stride],
+            None => self.flat.slice_mut(row as usize * stride, stride),
         }
     }
 
@@ -219,13 +157,10 @@ impl Pages {
     fn soil(&mut self, page: usize, stride: usize) {
         let words = self.page_words(stride);
         let rows = if let Some(over) = &mut self.over {
-            over.copy_up(page, words);
-            &mut over.pages[page][..]
+            over.page_mut(page, words)
         } else {
             let start = (page * words).min(self.flat.capacity());
-            let end = (start + words).min(self.flat.capacity());
-            let base = self.flat.base;
-            &mut self.flat.buffer[base + start..base + end]
+            self.flat.slice_mut(start, words.min(self.flat.capacity() - start))
         };
         for row in rows.chunks_exact_mut(stride) {
             row[FLAGS] &= !DIRTY;
@@ -261,51 +196,42 @@ impl Pages {
     }
 
     /// Bytes of pages whose rows lie below as well.
-    pub(super) fn copied_bytes(&self, stride: usize) -> usize {
-        self.over.as_ref().map_or(0, |over| over.copied * self.page_words(stride) * size_of::<u64>())
+    pub(super) fn copied_bytes(&self) -> usize {
+        self.over.as_ref().map_or(0, |over| over.copied_bytes())
     }
 
     /// The rows below, which somebody else may read.
     pub(super) fn below(&self) -> Option<&Rows> {
-        self.over.as_ref().map(|over| &*over.below)
+        self.over.as_ref().map(|over| over.below())
     }
 
-    /// Takes back the rows below if nobody else reads them any more.
-    pub(super) fn absorb(&mut self, stride: usize) -> Absorbed {
-        let Some(over) = self.over.take() else { return Absorbed::Nothing };
-        let Over { below, pages, copied } = *over;
-        match Arc::try_unwrap(below) {
-            Ok(mut below) => {
-                let words = self.page_words(stride);
-                let mut flat = std::mem::take(&mut below.pages_mut().flat);
-                if flat.capacity() < pages.len() * words {
-                    flat = flat.resized(pages.len() * words);
-                }
-                lay_upon(&mut flat, &pages, words);
-                self.flat = flat;
+    /// Takes back the rows below if nobody else reads them any more: as many of their words as `bytes` allows, which becomes less.
+    pub(super) fn absorb(&mut self, stride: usize, bytes: &mut usize) -> Absorbed {
+        let words = self.page_words(stride);
+        let Some(over) = &mut self.over else { return Absorbed::Nothing };
+        if !over.take_back(words, bytes) {
+            return Absorbed::Still;
+        }
+        match self.over.take().and_then(|over| over.into_below()) {
+            None => Absorbed::Nothing,
+            Some(mut below) => {
+                self.flat = std::mem::take(below.pages_mut().flat_mut());
                 Absorbed::Below(below)
-            }
-            Err(below) => {
-                self.over = Some(Box::new(Over { below, pages, copied }));
-                Absorbed::Still
             }
         }
     }
 
     /// Copies the rows below, which somebody else still reads; returns them.
     pub(super) fn settle(&mut self, stride: usize) -> Option<Arc<Rows>> {
-        let over = self.over.take()?;
-        let words = self.page_words(stride);
-        let below = &over.below.pages().flat;
-        let mut flat = below.resized((over.pages.len() * words).max(below.capacity()));
-        lay_upon(&mut flat, &over.pages, words);
+        let (flat, below) = self.over.take()?.copied(self.page_words(stride));
         self.flat = flat;
-        Some(over.below)
+        below
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::words::LINE;
     use super::*;
     use crate::state::groups::GroupLayout;
     use crate::types::Schema;
@@ -313,6 +239,7 @@ mod tests {
     use std::collections::{BTreeMap, BTreeSet};
 
     const STRIDE: usize = 8;
+    const ALL: usize = usize::MAX;
     /// At least as many as any test has.
     const ROWS: u32 = 200;
 
@@ -337,7 +264,7 @@ mod tests {
         for row in 0..100 {
             assert_eq!(rows.pages().row(row, STRIDE).as_ptr().align_offset(LINE), 0);
         }
-        assert_eq!(Pages::new(5).shift, 3, "twelve rows would have room");
+        assert_eq!(Pages::new(5).shift, 2, "six rows would have room");
         assert_eq!(Pages::new(1_000).shift, 0, "a row may be larger than a page is meant to be");
     }
 
@@ -350,12 +277,12 @@ mod tests {
         assert_eq!(words(&after, 100), words(&shared, 100));
         after.pages_mut().row_mut(17, STRIDE)[5] = 9;
         assert_eq!((after.pages().row(17, STRIDE)[5], shared.pages().row(17, STRIDE)[5]), (9, 0));
-        assert_eq!(after.pages().copied_bytes(STRIDE), PAGE_WORDS * size_of::<u64>());
-        assert!(!after.absorb(STRIDE) && after.pages().is_over());
+        assert_eq!(after.pages().copied_bytes(), 16 * PAGE_WORDS * size_of::<u64>(), "a piece has sixteen pages");
+        assert!(!after.absorb(STRIDE, &mut ALL.clone()) && after.pages().is_over());
         drop(shared);
-        assert!(after.absorb(STRIDE) && !after.pages().is_over());
+        assert!(after.absorb(STRIDE, &mut ALL.clone()) && !after.pages().is_over());
         assert_eq!((after.pages().row(17, STRIDE)[5], after.pages().row(3, STRIDE)[5]), (9, 7));
-        assert_eq!(after.pages().copied_bytes(STRIDE), 0);
+        assert_eq!(after.pages().copied_bytes(), 0);
         assert!(!after.pages().is_dirty(3, STRIDE), "the barrier took it");
         after.pages_mut().soiled_row_mut(4, STRIDE)[5] = 1;
         assert_eq!(after.pages().dirty_rows(ROWS, STRIDE).collect::<Vec<_>>(), [4]);
@@ -404,7 +331,7 @@ mod tests {
                     }
                     8 => drop(read.pop()),
                     _ => {
-                        now.absorb(STRIDE);
+                        now.absorb(STRIDE, &mut (row as usize * 20));
                     }
                 }
                 prop_assert_eq!(now.pages().row(row, STRIDE)[5], model.get(&row).copied().unwrap_or(0));

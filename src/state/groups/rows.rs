@@ -48,12 +48,14 @@ impl Rows {
         Self { pages: Pages::over(rows, clean), len, free, arena: Vec::new(), arena_below, garbage, sides, places: Vec::new() }
     }
 
-    /// Takes back the rows below if nobody else reads them any more. True if there are none now.
-    pub(super) fn absorb(&mut self, stride: usize) -> bool {
-        match self.pages.absorb(stride) {
+    /// Takes back the rows below if nobody else reads them any more: about as much as `bytes` allows, which becomes less. True if there are
+    /// none now.
+    pub(super) fn absorb(&mut self, stride: usize, bytes: &mut usize) -> bool {
+        match self.pages.absorb(stride, bytes) {
             Absorbed::Nothing => true,
             Absorbed::Still => false,
             Absorbed::Below(below) => {
+                *bytes = bytes.saturating_sub(self.sides.iter().map(SideColumn::len).sum::<usize>() * COPY_BYTES);
                 self.take_back(below);
                 true
             }
@@ -62,7 +64,7 @@ impl Rows {
 
     /// Makes these the only rows: takes back those below, or copies them if somebody else still reads them. Returns what lay below then.
     pub(super) fn settle(&mut self, stride: usize) -> Option<Arc<Self>> {
-        if self.absorb(stride) {
+        if self.absorb(stride, &mut usize::MAX.clone()) {
             return None;
         }
         let below = self.pages.settle(stride)?;
@@ -159,9 +161,9 @@ impl Rows {
     }
 
     /// About the bytes of what lies below as well, because a snapshot reads it.
-    pub(super) fn copied_bytes(&self, stride: usize) -> usize {
+    pub(super) fn copied_bytes(&self) -> usize {
         let values = if self.pages.is_over() { self.sides.iter().map(SideColumn::len).sum() } else { 0 };
-        self.pages.copied_bytes(stride) + values * COPY_BYTES
+        self.pages.copied_bytes() + values * COPY_BYTES
     }
 
     /// Rows in use.

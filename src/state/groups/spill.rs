@@ -201,7 +201,7 @@ impl GroupTable {
         }
         let of_table = |table: &mut Table| {
             let rows = table.readable();
-            rows.bytes(stride) + rows.copied_bytes(stride) + table.index.bytes() + table.spilled.bytes()
+            rows.bytes(stride) + rows.copied_bytes() + table.index.bytes() + table.spilled.bytes()
         };
         let bytes: usize = self.tables.iter_mut().map(of_table).sum();
         match spill.charge.set(bytes + payload.bytes()) {
