@@ -78,8 +78,11 @@ impl Over {
 
     /// The words of a page, to be changed.
     pub(super) fn page_mut(&mut self, page: usize, words: usize) -> &mut [u64] {
-        if self.places[page] == 0 && !self.is_own(page, words) {
-            self.copy_up(page, words);
+        if self.places[page] == 0 {
+            self.own();
+            if !self.is_own(page, words) {
+                self.copy_up(page, words);
+            }
         }
         match (&mut self.below, self.places[page] as usize) {
             (Below::Own(rows), 0) => rows.pages_mut().flat_mut().slice_mut(page * words, words),
@@ -99,6 +102,15 @@ impl Over {
         piece.resize(piece.len() + words - length, 0);
     }
 
+    /// Takes note if nobody else reads the rows below any more.
+    fn own(&mut self) {
+        if let Below::Shared(rows) = &mut self.below
+            && let Some(rows) = Arc::get_mut(rows)
+        {
+            self.below = Below::Own(Box::new(std::mem::take(rows)));
+        }
+    }
+
     /// True if nobody else reads the rows below any more, and they have all of this page.
     fn is_own(&self, page: usize, words: usize) -> bool {
         matches!(&self.below, Below::Own(rows) if (page + 1) * words <= rows.pages().flat().capacity())
@@ -112,10 +124,7 @@ impl Over {
     /// Takes pages back if nobody else reads the rows below any more: as many as `bytes` allows, which becomes less. True if those below have
     /// all words now.
     pub(super) fn take_back(&mut self, words: usize, bytes: &mut usize) -> bool {
-        if let Below::Shared(rows) = &mut self.below {
-            let Some(rows) = Arc::get_mut(rows) else { return false };
-            self.below = Below::Own(Box::new(std::mem::take(rows)));
-        }
+        self.own();
         let Below::Own(rows) = &mut self.below else { return false };
         let (flat, needed) = (rows.pages_mut().flat_mut(), self.places.len() * words);
         if flat.capacity() < needed {

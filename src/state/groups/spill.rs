@@ -31,6 +31,8 @@ pub(super) struct Spill {
     /// Rows have more in them than groups.
     pub(super) has_payload: bool,
     charge: Charge,
+    /// Bytes of the table when they were last looked at.
+    before: usize,
     /// Groups that are in the store and not in memory; more are counted where groups were added to without being read.
     pub(super) absent: usize,
     /// Keys (as the store has them) that were deleted in memory and may still be in the store.
@@ -43,6 +45,9 @@ pub(super) struct Spill {
     touched: Vec<GroupRef>,
     pub(super) reminders: Earliest,
 }
+
+/// About so many bytes leave in one batch.
+const EVICTED_AT_ONCE: usize = 8 << 20;
 
 /// What is known of the groups of one key group in the store.
 #[derive(Debug, Default)]
@@ -167,6 +172,7 @@ impl GroupTable {
             family,
             has_payload,
             charge,
+            before: 0,
             absent: 0,
             deleted: BTreeSet::new(),
             flush: None,
@@ -203,12 +209,14 @@ impl GroupTable {
             let rows = table.readable();
             rows.bytes(stride) + rows.copied_bytes() + table.index.bytes() + table.spilled.bytes()
         };
-        let bytes: usize = self.tables.iter_mut().map(of_table).sum();
-        match spill.charge.set(bytes + payload.bytes()) {
+        let bytes = self.tables.iter_mut().map(of_table).sum::<usize>() + payload.bytes();
+        let grown = bytes.saturating_sub(std::mem::replace(&mut spill.before, bytes));
+        match spill.charge.set(bytes) {
             0 => Ok(()),
             // To write now is to wait for the rows of the last barrier. The copies that were made for it go when they are written.
             excess if spill.is_flushing() && spill.charge.can_wait(excess) => Ok(()),
-            excess => self.evict(excess, payload),
+            // Part of it may be copies that are about to go: no batch pays for all, but for more than what came with it.
+            excess => self.evict(excess.min(EVICTED_AT_ONCE.max(2 * grown)), payload),
         }
     }
 
